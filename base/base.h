@@ -71,14 +71,14 @@ void arena_defer(Arena *a, void (*fn)(void *), void *p);
 /* ---- vector -------------------------------------------------------------------------------------------------- */
 
 /* VEC(int) v = {0}; vec_push(arena, &v, 3); v.at[0]; v.n. Old storage stays in the arena until it goes. */
-#define VEC(T)                                                                                                         \
-    struct {                                                                                                           \
-        T *at;                                                                                                         \
-        size_t n, cap;                                                                                                 \
+#define VEC(T)         \
+    struct {           \
+        T *at;         \
+        size_t n, cap; \
     }
 void *vec_grow(Arena *a, void *at, size_t n, size_t *cap, size_t bytes);
-#define vec_push(a, v, ...)                                                                                            \
-    ((v)->n == (v)->cap ? (void)((v)->at = vec_grow((a), (v)->at, (v)->n, &(v)->cap, sizeof *(v)->at)) : (void)0,      \
+#define vec_push(a, v, ...)                                                                                       \
+    ((v)->n == (v)->cap ? (void)((v)->at = vec_grow((a), (v)->at, (v)->n, &(v)->cap, sizeof *(v)->at)) : (void)0, \
      (v)->at[(v)->n++] = (__VA_ARGS__))
 
 /* ---- map ----------------------------------------------------------------------------------------------------- */

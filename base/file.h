@@ -12,7 +12,8 @@ typedef struct FileView {
 bool file_map(Arena *a, Diags *d, const char *path, FileView *out);
 /* Regular file `name` (relative, no "..", no link that leaves `dir`) inside folder `dir`. On refusal *why says it. */
 bool file_map_inside(Arena *a, const char *dir, const char *name, FileView *out, const char **why);
-/* Writes through a temporary file in the same folder and renames, so that a failure leaves the old file. "-" = stdout. */
+/* Writes through a temporary file in the same folder and renames, so that a failure leaves the old file. "-" = stdout.
+ */
 bool file_write(Diags *d, const char *path, const void *data, size_t bytes);
 /* Path of a fresh private temporary folder; it and its files are removed when the arena is freed. */
 const char *file_temp_dir(Arena *a, Diags *d);

@@ -1,0 +1,65 @@
+/* Element-wise programs: the meaning of every element-wise operator, of fused chains, and of the epilogues of other
+ * operators. One definition serves the evaluator (expr_run) and the code generator. exp, log, tanh, erf and the like
+ * are not instructions but programs over them (expr_math.h): own polynomials, the same bits on every machine. */
+#ifndef QCC_IR_EXPR_H
+#define QCC_IR_EXPR_H
+
+#include "ir/ir.h"
+
+typedef enum XOp {
+#define XINST(symbol, text, n, result) X_##symbol,
+#include "ir/expr.def"
+#undef XINST
+    X_OP_COUNT
+} XOp;
+
+/* One instruction; a, b, c are indices of earlier ones. */
+typedef struct XInst {
+    XOp op;
+    Elem elem; /* of the result */
+    int a, b, c;
+    union {
+        double f;  /* constants of float type */
+        int64_t i; /* constants of integer and bool type; the input's number */
+    } k;
+} XInst;
+
+/* The result is the last instruction. */
+struct Expr {
+    int n, n_in;
+    const XInst *inst;
+};
+
+/* ---- building ------------------------------------------------------------------------------------------------ */
+
+typedef int X; /* index of an instruction */
+typedef struct ExprBuilder {
+    Arena *arena;
+    VEC(XInst) inst;
+    int n_in;
+} ExprBuilder;
+
+X x_in(ExprBuilder *b, int input, Elem elem);
+X x_const(ExprBuilder *b, Elem elem, double v);
+X x_const_int(ExprBuilder *b, Elem elem, int64_t v);
+/* Equal instructions are shared. Operand types must fit the table (bug() otherwise). */
+X x_1(ExprBuilder *b, XOp op, X p);
+X x_2(ExprBuilder *b, XOp op, X p, X q);
+X x_select(ExprBuilder *b, X cond, X p, X q);
+X x_cast(ExprBuilder *b, Elem to, X p); /* p itself if of that type */
+X x_bitcast(ExprBuilder *b, Elem to, X p);
+static inline Elem x_elem(const ExprBuilder *b, X p) { return b->inst.at[p].elem; }
+/* Appends program `e` with its inputs replaced by args; returns its result. */
+X x_inline(ExprBuilder *b, const Expr *e, const X *args);
+/* Ends the program with `result` as its last instruction; drops what it does not need. */
+const Expr *x_finish(ExprBuilder *b, X result, int n_in);
+
+/* ---- using --------------------------------------------------------------------------------------------------- */
+
+/* Runs the program over n elements: in[k] points to n elements of input k's type, dense; out to n of the result's. */
+void expr_run(const Expr *e, int64_t n, const void *const *in, void *out);
+bool expr_equal(const Expr *p, const Expr *q);
+/* The program of a node of kind EXPR, with the operands' types as inferred: inputs are the node's present operands. */
+const Expr *expr_of_node(Arena *a, const Node *n);
+
+#endif
