@@ -32,8 +32,8 @@ typedef struct CompileReport {
     double seconds_lower, seconds_plan, seconds_emit, seconds_link;
 } CompileReport;
 
-/* Compiles and writes `output` (and, for EMIT_LIB and EMIT_OBJ, nothing else: the header is EMIT_HEADER's). False after
- * diagnostics. The graph is used up. */
+/* Compiles and writes `output` and, if asked for, the header (EMIT_HEADER: `output` is the header, nothing else). False
+ * after diagnostics, nothing written. The graph is used up. EMIT_IR writes the graph as code generation gets it. */
 bool codegen_run(Arena *a, Diags *d, Graph *g, const CodegenOptions *o, EmitKind kind, const char *output,
                  CompileReport *report);
 /* One line per target, and per CPU name of the host's architecture. */
