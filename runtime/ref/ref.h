@@ -35,7 +35,9 @@ typedef int RefFn(const RefArgs *a);
 
 enum { REF_OK = 0, REF_INDEX = 1, REF_DIVIDE = 2 };
 
-/* Element access of any type, by value. Integers convert by wrapping, floats round to nearest even. */
+/* Element access of any type, by value. Floats round to nearest even. Integers convert by wrapping; from floats toward
+ * zero, saturating at 64 bits for the 64-bit types and at 32 for all others before they wrap; NaN gives 0. Any byte but
+ * 0 is true. */
 double ref_load(const RefTensor *t, int64_t i);
 int64_t ref_load_int(const RefTensor *t, int64_t i);
 void ref_store(const RefTensor *t, int64_t i, double v);
