@@ -37,6 +37,8 @@ NORETURN void bug(const char *what, ...) PRINTF_LIKE(1, 2);
 void *mem_get(size_t bytes);
 void *mem_try(size_t bytes);
 void mem_put(void *p);
+/* What mem_get does when there is nothing: unwinds to the innermost guard. A bug() where there is none. */
+NORETURN void mem_exhausted(void);
 
 /* For tests: makes the n-th allocation from now fail (0 = the next one); negative switches it off. */
 void mem_fail_at(long n);
@@ -62,7 +64,8 @@ char *arena_str(Arena *a, const char *s); /* NULL stays NULL */
 char *arena_strn(Arena *a, const char *s, size_t n);
 char *arena_printf(Arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(Arena *a, const char *fmt, va_list ap);
-/* Calls fn(p) when the arena is freed: for what is not memory (mappings, handles). */
+/* Calls fn(p) when the arena is freed: for what is not memory (mappings, handles). Where there is no memory to note it
+ * down, fn(p) is called before unwinding, so nothing is lost either way. */
 void arena_defer(Arena *a, void (*fn)(void *), void *p);
 
 #define NEW(a, T) ((T *)arena_get((a), sizeof(T)))
@@ -83,7 +86,8 @@ void *vec_grow(Arena *a, void *at, size_t n, size_t *cap, size_t bytes);
 
 /* ---- map ----------------------------------------------------------------------------------------------------- */
 
-/* From strings, or from pointers, to non-NULL pointers. Keys are not copied. An all-zero Map is an empty one. */
+/* From strings, or from pointers (one kind per map), to non-NULL pointers. Keys are not copied. An all-zero Map is an
+ * empty one. map_get gives NULL where there is nothing; map_put replaces. */
 typedef struct Map {
     struct MapSlot *slots;
     size_t n, cap;
@@ -104,7 +108,9 @@ typedef struct Text {
 void text_add(Text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_vadd(Text *t, const char *fmt, va_list ap);
 void text_put(Text *t, const char *s, size_t n);
-/* The shortest decimal form that reads back as exactly this float (f32) or double. inf, -inf, nan in words. */
+/* The decimal form with the fewest digits that reads back as exactly this float (f32) or double; in positional notation
+ * where %g would use it at full precision. inf, -inf, nan in words. In the C locale, which the compiler never leaves.
+ */
 void text_f32(Text *t, float v);
 void text_f64(Text *t, double v);
 

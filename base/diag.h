@@ -51,12 +51,13 @@ typedef struct Diags {
 
 void diags_init(Diags *d, Arena *arena);
 /* Adds one and returns it for notes and a hint; `fmt` says what was found and what was wanted, in that order. After
- * DIAG_CAP errors further ones are counted but not kept (the returned diagnostic is then a dummy). */
+ * DIAG_CAP errors, or as many warnings, further ones are counted but not kept (the returned diagnostic is a dummy). */
 enum { DIAG_CAP = 100 };
 Diag *diag(Diags *d, DiagId id, Loc loc, const char *fmt, ...) PRINTF_LIKE(4, 5);
 void diag_note(Diags *d, Diag *g, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_hint(Diags *d, Diag *g, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The printed form of one, ending in a newline, colour if asked for. */
+/* The printed form of one, ending in a newline, colour if asked for. Control characters, which only a hostile file
+ * would put there, come out as \xNN. */
 void diag_format(Text *t, const Diag *g, bool colour);
 
 #endif

@@ -15,7 +15,7 @@ bool file_map_inside(Arena *a, const char *dir, const char *name, FileView *out,
 /* Writes through a temporary file in the same folder and renames, so that a failure leaves the old file. "-" = stdout.
  */
 bool file_write(Diags *d, const char *path, const void *data, size_t bytes);
-/* Path of a fresh private temporary folder; it and its files are removed when the arena is freed. */
+/* Path of a fresh private temporary folder, NULL on failure; it and its files are removed when the arena is freed. */
 const char *file_temp_dir(Arena *a, Diags *d);
 const char *path_dir(Arena *a, const char *path);  /* "." where there is none */
 const char *path_base(const char *path);           /* after the last '/' */
