@@ -1,0 +1,127 @@
+/* The kernel contract. A kernel computes one kind of node for some shapes and targets. Rows of codegen/kernel.def are
+ * tried in order; the first whose plan function accepts the node is taken.
+ *
+ * plan  looks at the node and the target, accepts or declines, and says what it needs: how operands must lie, prepared
+ *       constants, scratch memory, and into how many independent tasks it splits.
+ * emit  is called once when everything has a place. It writes the body of a function that computes one task. All
+ *       addresses come through `in`, `out`, `pack` and `scratch`; two steps with the same key share one body, so an
+ *       emitter must not look at a constant's data (prepared constants are for that) unless it says so
+ *       (KernelPlan.reads_constants).
+ *
+ * How tensors lie: element (i0, i1, ...) of an operand is at base + sum(i_k * stride[k]) bytes. Strides may be 0
+ * (broadcast) or negative (reversed slices), outputs' never. An image of channels-last order has stride[1] == element
+ * size, stride[rank-1] == C * element size, and so on outward, rows made wider by a halo where one was asked for.
+ * Memory in the work area and in the weights may be read (not written) up to QCC_ALIGN bytes behind a tensor's last
+ * element; the caller's buffers may not: Place.slack says. */
+#ifndef QCC_CODEGEN_KERNEL_H
+#define QCC_CODEGEN_KERNEL_H
+
+#include "codegen/emit.h"
+
+typedef enum Order {
+    ORDER_ANY,      /* any strides */
+    ORDER_ROWS,     /* dense, row-major */
+    ORDER_CHANNELS, /* channels-last: dims 0, 2 .. rank-1, 1 from outer to inner, dense but for a halo */
+} Order;
+
+/* What a kernel asks of an operand. */
+typedef struct Wish {
+    Order order;
+    bool packed; /* not read itself: only its prepared form is (constants) */
+    bool unit;   /* dimension unit_dim must have a stride of one element */
+    int unit_dim;
+    /* Zeros that must surround the tensor: elements -lo[k] .. dim[k]-1+hi[k] may be read. */
+    int64_t halo_lo[MAX_RANK], halo_hi[MAX_RANK];
+} Wish;
+
+/* A constant prepared for one kernel. */
+typedef struct ConstPack {
+    const Value *value; /* what it is made from */
+    const char *key;    /* its format: packs of one value and key are stored once */
+    int64_t bytes;
+    void (*fill)(void *ctx, uint8_t *dst); /* dst is zeroed and aligned to QCC_ALIGN */
+    void *ctx;                             /* in the plan's arena */
+} ConstPack;
+
+enum { MAX_OPERANDS = 64 };
+
+typedef struct KernelPlan {
+    /* given */
+    Arena *arena;
+    const Target *target;
+    const Node *node;
+    int level;
+    /* to be filled; zeros mean: any order, no packs, no scratch, one task */
+    const char *name; /* what is computed; "__isa" is appended */
+    Wish *in, *out;   /* per operand and output of the node, epilogue operands included */
+    VEC(ConstPack) packs;
+    int64_t scratch_bytes; /* per worker */
+    int64_t n_tasks;
+    int64_t macs;
+    bool in_place;        /* reads only element i of same-shaped operands before it writes element i */
+    bool reads_constants; /* the body depends on constants' data */
+    bool fallback;
+    void *data; /* the kernel's own */
+} KernelPlan;
+
+/* Asks for a prepared constant; returns its index in KernelEmit.pack. */
+int plan_pack(KernelPlan *p, const Value *v, const char *key, int64_t bytes, void (*fill)(void *ctx, uint8_t *dst),
+              void *ctx);
+void plan_name(KernelPlan *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A number of tasks, at most `units`, each worth having at `ops` vector operations in all (about 20 us a task). */
+int64_t plan_tasks(const KernelPlan *p, int64_t units, int64_t ops);
+
+/* Where an operand lies. */
+typedef struct Place {
+    Reg base; /* address of element (0, 0, ...) */
+    Elem elem;
+    Shape shape;
+    int64_t stride[MAX_RANK]; /* bytes */
+    int align;                /* of base: a power of two, in bytes */
+    bool slack;               /* QCC_ALIGN bytes behind the last element may be read */
+} Place;
+
+typedef struct KernelEmit {
+    Emit *em;
+    const Target *target;
+    const Node *node;
+    const KernelPlan *plan;
+    const Place *in, *out; /* absent operands have base NULL */
+    const Reg *pack;
+    Reg task;    /* i64, 0 .. n_tasks - 1; a constant 0 if there is one task */
+    Reg scratch; /* of this worker, aligned to QCC_ALIGN; NULL if none was asked for */
+} KernelEmit;
+
+typedef struct Kernel {
+    const char *name; /* of the row */
+    OpId op;
+    bool (*plan)(KernelPlan *p);
+    void (*emit)(KernelEmit *k);
+} Kernel;
+extern const Kernel kernel_table[];
+extern const int kernel_count;
+
+/* ---- for emitters -------------------------------------------------------------------------------------------- */
+
+/* This task's share of units 0 .. units-1: [*from, *to), as i64; shares differ by one unit at most. */
+void kernel_range(KernelEmit *k, int64_t units, Reg *from, Reg *to);
+/* Strides of operand `in` aligned to the output's shape by numpy's rules, broadcast dimensions 0. */
+void place_broadcast(const Place *in, const Shape *out, int64_t stride[MAX_RANK]);
+Reg place_address(Emit *e, const Place *p, const Index *idx); /* of element idx[0 .. rank-1] */
+/* True if stride[dim] is one element. */
+bool place_unit(const Place *p, int dim);
+
+/* The end of every accumulating kernel. v holds `lanes` results (register form of the type before the epilogue) that
+ * lie along dimension `dim` of output 0 from idx[] on; the first `active` of them count. Applies the node's epilogue
+ * (none: v itself), loading its operands by their broadcast strides, and stores. */
+void kernel_finish(KernelEmit *k, Reg v, int active, int dim, const Index *idx);
+/* The epilogue alone; the result is in the register form of the output's element type. */
+Reg kernel_epilogue(KernelEmit *k, Reg v, int active, int dim, const Index *idx);
+/* Operand form of the same: loads `active` of `lanes` elements along dimension `dim` (a dimension of `shape`) of a
+ * place whose strides are given, in register form. */
+Reg kernel_load(Emit *e, const Place *p, const int64_t *stride, int rank, int lanes, int active, int dim,
+                const Index *idx);
+/* True if the epilogue keeps f32 in f32 out, or there is none. */
+bool node_epilogue_plain(const Node *n);
+
+#endif
