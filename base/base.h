@@ -68,8 +68,17 @@ char *arena_vprintf(Arena *a, const char *fmt, va_list ap);
  * down, fn(p) is called before unwinding, so nothing is lost either way. */
 void arena_defer(Arena *a, void (*fn)(void *), void *p);
 
+static inline void arena_free_nested(void *a) { arena_free(a); }
+
 #define NEW(a, T) ((T *)arena_get((a), sizeof(T)))
 #define NEW_ARRAY(a, T, n) ((T *)arena_array((a), (size_t)(n), sizeof(T)))
+
+/* An arena for work whose memory can go before `a` does: free it when done; at the latest it goes with `a`. */
+static inline Arena *arena_nested(Arena *a) {
+    Arena *inner = NEW(a, Arena);
+    arena_defer(a, arena_free_nested, inner);
+    return inner;
+}
 
 /* ---- vector -------------------------------------------------------------------------------------------------- */
 

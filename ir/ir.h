@@ -164,6 +164,7 @@ struct Graph {
     VEC(GraphPort) inputs; /* run-time inputs only */
     VEC(GraphPort) outputs;
     int *next_id;       /* shared with bodies */
+    bool has_bodies;    /* a body was made for one of its nodes, now or earlier */
     const char *source; /* path, for reports */
     char sha256[65];    /* of the source file */
 };
@@ -178,15 +179,19 @@ Value *graph_const_f32(Graph *g, float v);                                      
 Node *graph_node(Graph *g, Node *before, OpId op, Loc loc, int n_in, Value *const *in, int n_out);
 /* All uses of `old`, graph outputs included (bodies too), become uses of `new`. The name moves if `new` has none. */
 void graph_replace(Graph *g, Value *old, Value *new_value);
-/* Removes a node whose outputs have no uses (asserted). */
+/* Removes a node (with its bodies) whose outputs have no uses (asserted). Its `next` stays readable. */
 void graph_erase(Node *n);
 void node_set_in(Node *n, int operand, Value *v);
 void node_add_in(Node *n, Value *v);
-bool value_is_output(const Value *v);
+bool value_is_output(const Value *v); /* of its graph or of a body in it */
 /* Uses by nodes plus graph outputs. */
 int value_use_count(const Value *v);
-/* A copy of the whole graph (constants share their data) in another arena. */
+/* A copy of the whole graph in another arena, with the same ids. Names and the data of constants and attributes are
+ * shared, so the original's memory must outlive the copy. */
 Graph *graph_clone(Arena *a, const Graph *g);
+/* Copies the nodes of `body` (a body of a graph around `g`, or a graph apart) into `g` before `before` (NULL: at the
+ * end). args stand for its inputs; results[i] is what became of its output i. */
+void graph_inline(Graph *g, Node *before, const Graph *body, Value *const *args, Value **results);
 
 /* Attributes. Getters give the schema's default where the node has none and bug() on a name that the schema lacks. */
 const Attr *node_attr(const Node *n, const char *name); /* NULL if not given on the node */

@@ -3,10 +3,11 @@
  * A row of ir/op.def:  OP(Name, KIND, "signature", "attributes", "limits")
  *
  * signature: "X:T W:T B:T? shape:I! rest:T* -> Y:T; T=float I=i64" names each operand and output with a type variable.
- *   ?  optional    !  must be known at compile time    *  any number (last operand or output; at least one)
- *   After ';' each variable's element types: any num float int sint uint bool index (i32 or i64), or names joined by
- * '|' (f32|i64). Operands with one variable must agree in type. An output takes its variable's type where an operand
- * bound it; outputs with a variable of their own are typed by the infer function. attributes: "axis:i=1 pads:I
+ *   ?  optional    !  must be known at compile time    *  any number (last operand or output; at least one, with ?
+ *   none too). The variable '_' is any type, each operand by itself. After ';' each variable's element types: any num
+ * float int sint uint bool index (i32 or i64) or names of types, joined by '|' (f32|i64). Types of less than 8 bits are
+ * in `any` only. Operands with one variable must agree in type. An output takes its variable's type where an operand
+ * bound it or the variable allows but one; others are typed by the infer function. attributes: "axis:i=1 pads:I
  * auto_pad:s=NOTSET mode:s! body:g!" with kinds i f s t g, and I F S for lists; '=' gives the default, '!' marks what
  * must be given, nothing else means absent without a default. limits: what is not supported, in a few words, for
  * --print-supported-ops; "" if all of the operator is.
@@ -70,12 +71,14 @@ void pack_int(Pack *p, int64_t v);
 void pack_ints(Pack *p, int64_t n, const int64_t *v);
 void pack_float(Pack *p, double v);
 
-/* What an expand function works on: it builds nodes before `node` with the x* helpers and calls expand_result for each
- * wanted output. */
+/* What an expand function works on: it builds nodes before `node` with the helpers below and calls expand_result for
+ * each wanted output. Where an intermediate tensor would be too large, expand_node does not return (node_expand does).
+ */
 typedef struct Expand {
     Graph *graph;
     Node *node;
     Diags *diags;
+    jmp_buf refused;
 } Expand;
 /* A node of one output in front of the one being expanded, with its location, types inferred at once. Attributes are
  * given as in op.def's text: "axes=1,2 keepdims=0 mode=linear" (NULL: none). */
@@ -106,6 +109,9 @@ typedef struct OpDef {
 
 const OpDef *op_def(OpId op);   /* parsed from the table at first use */
 OpId op_find(const char *name); /* OP_NONE if there is none */
+
+/* Sets attributes as expand_node gives them: "axes=1,2 keepdims=0 mode=linear". Unknown ones are a bug(). */
+void node_set_attrs_text(Node *n, const char *text);
 
 /* Checks the node against its schema, then infers its outputs' types. False after diagnostics. */
 bool node_infer(Diags *d, Node *n);
