@@ -51,7 +51,7 @@ static ArenaBlock *add_block(Arena *a, size_t need) {
 /* Not zeroed; NULL where there is no memory. */
 static void *take(Arena *a, size_t bytes) {
     size_t align = bytes >= LARGE_ALIGN ? LARGE_ALIGN : SMALL_ALIGN;
-    if (bytes > SIZE_MAX / 2) return NULL;
+    if (bytes > SIZE_MAX / 2 || mem_refused()) return NULL;
     void *p = a->blocks ? bump(a->blocks, bytes, align) : NULL;
     if (!p) {
         ArenaBlock *b = add_block(a, bytes + align);

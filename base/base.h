@@ -40,10 +40,13 @@ void mem_put(void *p);
 /* What mem_get does when there is nothing: unwinds to the innermost guard. A bug() where there is none. */
 NORETURN void mem_exhausted(void);
 
-/* For tests: makes the n-th allocation from now fail (0 = the next one); negative switches it off. */
+/* For tests: makes the n-th allocation of this thread from now fail (0 = the next one), be it from mem_get, mem_try or
+ * an arena, so that every place that allocates can be made to unwind; negative switches it off. */
 void mem_fail_at(long n);
 /* Allocations asked for since the last mem_fail_at. */
 long mem_count(void);
+/* Counts one, and says whether it is the one to fail: for allocators on top of this one. */
+bool mem_refused(void);
 
 /* ---- arena --------------------------------------------------------------------------------------------------- */
 

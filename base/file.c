@@ -106,6 +106,10 @@ static char *resolve_inside(const char *dir, const char *path, char root[PATH_MA
         return NULL;
     }
     size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    if (strcmp(root, real) == 0) {
+        *why = "it is the folder itself";
+        return NULL;
+    }
     if (strncmp(root, real, n) != 0 || real[n] != '/') {
         *why = "a link leads out of the folder";
         return NULL;

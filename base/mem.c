@@ -37,11 +37,12 @@ void bug(const char *what, ...) {
     exit(70);
 }
 
-void *mem_try(size_t bytes) {
+bool mem_refused(void) {
     asked++;
-    if (countdown >= 0 && countdown-- == 0) return NULL;
-    return malloc(bytes ? bytes : 1);
+    return countdown >= 0 && countdown-- == 0;
 }
+
+void *mem_try(size_t bytes) { return mem_refused() ? NULL : malloc(bytes ? bytes : 1); }
 
 void *mem_get(size_t bytes) {
     void *p = mem_try(bytes);
