@@ -215,11 +215,12 @@ Graph *graph_parse(Arena *a, Diags *d, const char *file, const char *text, size_
  * and the graph's text. */
 void graph_verify(const Graph *g, const char *stage);
 
-/* Computes one node on given operands with the reference kernels; out[i] are new dense tensors in `a`. False after a
- * diagnostic (an index out of range, a division by zero). */
+/* Computes one node on given operands with the reference kernels; out[i] are new tensors in `a` (NULL for outputs not
+ * wanted), dense but for element-wise nodes on nothing but splats and single elements, which give a splat. False after
+ * a diagnostic (an index out of range, a division by zero). */
 bool node_eval(Arena *a, Diags *d, const Node *n, const Tensor *const *in, Tensor **out);
-/* Evaluates a whole graph. in: one per graph input, of its type. `seen`, if not NULL, is called on every value
- * computed. */
+/* Evaluates a whole graph without control flow. in: one per graph input, of its type; out[i]: new dense tensors in `a`.
+ * `seen`, if not NULL, is called on every value computed; the tensor lives only as long as the graph still needs it. */
 bool graph_eval(Arena *a, Diags *d, const Graph *g, const Tensor *const *in, Tensor **out,
                 void (*seen)(void *ctx, const Value *v, const Tensor *t), void *ctx);
 

@@ -59,6 +59,7 @@ void set_out(Infer *c, int output, Elem elem, const Shape *s) {
 
 /* Operands of the operator itself, without those of an epilogue. */
 static int own_operands(const OpDef *def, const Node *n) {
+    if (n->epilogue_in < 0 || n->epilogue_in > n->n_in) bug("infer: the epilogue of %s has no operands", def->name);
     return n->expr && def->kind != OP_EXPR ? n->epilogue_in : n->n_in;
 }
 
@@ -204,8 +205,36 @@ static bool broadcast_operands(Infer *c, int from, Shape *shape) {
     return true;
 }
 
+/* A program that a node carries: it reads `result` (if known) as input 0 and then the operands from `from` on. */
+static bool check_program(Infer *c, Elem result, int from) {
+    const Node *n = c->node;
+    const Expr *e = n->expr;
+    int lead = result ? 1 : 0;
+    if (e->n_in != lead + n->n_in - from) {
+        return infer_error(c, D_ARITY, -1, "the program reads %d inputs, but there are %d", e->n_in,
+                           lead + n->n_in - from);
+    }
+    for (int i = from; i < n->n_in; i++) {
+        if (!n->in[i]) return infer_error(c, D_ARITY, i, "operand %d is missing", i);
+    }
+    bool reads_result = false;
+    for (int i = 0; i < e->n; i++) {
+        if (e->inst[i].op != X_INPUT) continue;
+        int operand = (int)e->inst[i].k.i - lead + from;
+        bool own = e->inst[i].k.i < lead;
+        reads_result = reads_result || own;
+        if (e->inst[i].elem != (own ? result : in_elem(n, operand))) {
+            return infer_error(c, D_OPERAND_TYPE, own ? -1 : operand, "the program reads its input %d as %s",
+                               (int)e->inst[i].k.i, elem_info[e->inst[i].elem].name);
+        }
+    }
+    if (lead && !reads_result) return infer_error(c, D_UNSUPPORTED_FORM, -1, "the epilogue does not read the result");
+    return true;
+}
+
 static bool infer_elementwise(Infer *c) {
     Shape shape = {0};
+    if (c->node->expr && !check_program(c, (Elem)0, 0)) return false;
     if (!broadcast_operands(c, 0, &shape)) return false;
     set_out(c, 0, expr_elem(c->arena, c->node), &shape);
     return true;
@@ -217,6 +246,7 @@ static bool infer_epilogue(Infer *c) {
     if (!has_out(n, 0)) bug("infer: an epilogue without a result");
     Type *t = &n->out[0]->type;
     Shape shape = t->shape;
+    if (!check_program(c, t->elem, n->epilogue_in)) return false;
     if (!broadcast_operands(c, n->epilogue_in, &shape)) return false;
     if (!shape_equal(&shape, &t->shape)) {
         return infer_error(c, D_OPERAND_SHAPE, -1, "the epilogue's operands broadcast to %s, but the result is %s",
