@@ -136,4 +136,19 @@ bool infer_axis(Infer *c, int64_t axis, int rank, int *out);
 /* The same for a list, refusing repeats; axes in the order given. */
 bool infer_axes(Infer *c, int64_t n, const int64_t *axes, int rank, int *out);
 
+/* ---- what the operators' files define -------------------------------------------------------------------------- */
+
+#define DECLARE_EXPR(name) void expr_##name(ExprOp *);
+#define DECLARE_EXPAND(name)    \
+    bool infer_##name(Infer *); \
+    void expand_##name(Expand *);
+#define DECLARE_REF(name)       \
+    bool infer_##name(Infer *); \
+    void pack_##name(Pack *);   \
+    RefFn ref_##name;
+#define DECLARE_CONTROL(name) bool infer_##name(Infer *);
+#define OP(name, kind, signature, attrs, limits) DECLARE_##kind(name)
+#include "ir/op.def"
+#undef OP
+
 #endif

@@ -6,19 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DECLARE_EXPR(name) void expr_##name(ExprOp *);
-#define DECLARE_EXPAND(name)    \
-    bool infer_##name(Infer *); \
-    void expand_##name(Expand *);
-#define DECLARE_REF(name)       \
-    bool infer_##name(Infer *); \
-    void pack_##name(Pack *);   \
-    RefFn ref_##name;
-#define DECLARE_CONTROL(name) bool infer_##name(Infer *);
-#define OP(name, kind, signature, attrs, limits) DECLARE_##kind(name)
-#include "ir/op.def"
-#undef OP
-
 typedef struct Row {
     const char *name, *signature, *attrs, *limits;
     OpKind kind;

@@ -32,6 +32,10 @@ typedef struct RefArgs {
 } RefArgs;
 
 typedef int RefFn(const RefArgs *a);
+/* Opens the definition of a kernel. */
+#define REF_KERNEL(name) \
+    RefFn ref_##name;    \
+    int ref_##name(const RefArgs *a)
 
 enum { REF_OK = 0, REF_INDEX = 1, REF_DIVIDE = 2 };
 
