@@ -145,21 +145,24 @@ static void test_arena_strings(void **state) {
     arena_free(&a);
 }
 
+static bool array_unwinds(size_t n, size_t bytes) {
+    Arena a = {0};
+    Guard g;
+    volatile bool caught = true;
+    if (setjmp(*guard_enter(&g)) == 0) {
+        arena_array(&a, n, bytes);
+        guard_leave(&g);
+        caught = false;
+    }
+    arena_free(&a);
+    return caught;
+}
+
 static void test_arena_array_overflow_unwinds(void **state) {
     (void)state;
     static const size_t hostile[][2] = {{SIZE_MAX, 2}, {SIZE_MAX / 2, 3}, {SIZE_MAX, 1}, {(size_t)1 << 62, 4}};
-    for (size_t i = 0; i < COUNT_OF(hostile); i++) {
-        Arena a = {0};
-        Guard g;
-        volatile bool caught = true;
-        if (setjmp(*guard_enter(&g)) == 0) {
-            arena_array(&a, hostile[i][0], hostile[i][1]);
-            guard_leave(&g);
-            caught = false;
-        }
-        arena_free(&a);
-        assert_true(caught);
-    }
+    for (size_t i = 0; i < COUNT_OF(hostile); i++) assert_true(array_unwinds(hostile[i][0], hostile[i][1]));
+    assert_false(array_unwinds(3, 4));
 }
 
 static char cleaned[8];
