@@ -259,7 +259,8 @@ static void test_paths(void **state) {
     arena_free(&a);
 }
 
-/* Digests as by other tools (of abc: FIPS 180-4's example); the lengths stand on both sides of where padding takes another block. */
+/* Digests as by other tools (of abc: FIPS 180-4's example); the lengths stand on both sides of where padding takes
+ * another block. */
 static void test_sha256(void **state) {
     (void)state;
     static const struct {
