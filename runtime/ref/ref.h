@@ -5,9 +5,10 @@
  * Tensors are dense and row-major; a type of less than 8 bits takes a byte an element. Each kernel is
  *     int ref_NAME(const RefArgs *a)
  * with the operands of the ONNX operator in order, the outputs ready with their shapes (absent operands and outputs
- * that are not wanted have data NULL, also those at the end, so n_in and n_out are at least the operator's), and the operator's parameters as ints and floats whose order the kernel's header comment gives. It returns 0, or
- * REF_INDEX where an index operand was out of range (it was clamped; nothing outside was touched), or REF_DIVIDE
- * (integer division by zero; the result is 0). Any operand values are safe. */
+ * that are not wanted have data NULL, also those at the end, so n_in and n_out are at least the operator's), and the
+ * operator's parameters as ints and floats whose order the kernel's header comment gives. It returns 0, or REF_INDEX
+ * where an index operand was out of range (it was clamped; nothing outside was touched), or REF_DIVIDE (integer
+ * division by zero; the result is 0). Any operand values are safe. */
 #ifndef QCC_RUNTIME_REF_REF_H
 #define QCC_RUNTIME_REF_REF_H
 
