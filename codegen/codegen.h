@@ -17,6 +17,7 @@ typedef struct CodegenOptions {
     bool steps;           /* keep the step table */
     int max_batch;        /* n of NAME_run */
     const char *options;  /* the command's flags, for the descriptor */
+    const char *header;   /* path of the C header to write beside the output, or NULL */
 } CodegenOptions;
 
 typedef struct CompiledStep {
