@@ -13,14 +13,21 @@ typedef enum XOp {
     X_OP_COUNT
 } XOp;
 
+typedef struct XOpInfo {
+    const char *name; /* "add" */
+    int n;            /* operands */
+    char result;      /* a column of the table */
+} XOpInfo;
+extern const XOpInfo x_op_info[X_OP_COUNT];
+
 /* One instruction; a, b, c are indices of earlier ones. */
 typedef struct XInst {
     XOp op;
     Elem elem; /* of the result */
     int a, b, c;
     union {
-        double f;  /* constants of float type */
-        int64_t i; /* constants of integer and bool type; the input's number */
+        double f;  /* constants of float type, a value of that type */
+        int64_t i; /* constants of integer and bool type (u64 by its bits); the input's number */
     } k;
 } XInst;
 
@@ -36,19 +43,25 @@ typedef int X; /* index of an instruction */
 typedef struct ExprBuilder {
     Arena *arena;
     VEC(XInst) inst;
-    int n_in;
-} ExprBuilder;
+    int *table; /* hash of the instructions, to find equal ones; -1 empty */
+    size_t table_cap;
+} ExprBuilder; /* all zero but the arena: empty */
 
 X x_in(ExprBuilder *b, int input, Elem elem);
 X x_const(ExprBuilder *b, Elem elem, double v);
 X x_const_int(ExprBuilder *b, Elem elem, int64_t v);
-/* Equal instructions are shared. Operand types must fit the table (bug() otherwise). */
+/* Equal instructions are shared, those over constants computed, and identities that hold for every bit applied; so
+ * what comes back need not be the last instruction. Operand types must fit the table (bug() otherwise). */
 X x_1(ExprBuilder *b, XOp op, X p);
 X x_2(ExprBuilder *b, XOp op, X p, X q);
 X x_select(ExprBuilder *b, X cond, X p, X q);
-X x_cast(ExprBuilder *b, Elem to, X p); /* p itself if of that type */
+/* p itself if of that type. Half types go through f32, where f64 is rounded so that the half is the nearest one. */
+X x_cast(ExprBuilder *b, Elem to, X p);
 X x_bitcast(ExprBuilder *b, Elem to, X p);
 static inline Elem x_elem(const ExprBuilder *b, X p) { return b->inst.at[p].elem; }
+/* The same for an instruction that was read from a file: why it cannot stand here, or NULL; and adding it then. */
+const char *x_check(const ExprBuilder *b, const XInst *i);
+X x_add(ExprBuilder *b, XInst i);
 /* Appends program `e` with its inputs replaced by args; returns its result. */
 X x_inline(ExprBuilder *b, const Expr *e, const X *args);
 /* Ends the program with `result` as its last instruction; drops what it does not need. */

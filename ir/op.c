@@ -185,15 +185,6 @@ static bool check_static(Infer *c, const OpDef *def) {
 
 /* ---- inference ---- */
 
-/* The element type of the program that the node stands for. */
-static Elem expr_elem(Arena *a, const Node *n) {
-    Arena *scratch = arena_nested(a);
-    const Expr *e = expr_of_node(scratch, n);
-    Elem elem = e->inst[e->n - 1].elem;
-    arena_free(scratch);
-    return elem;
-}
-
 static bool broadcast_operands(Infer *c, int from, Shape *shape) {
     const Node *n = c->node;
     for (int i = from; i < n->n_in; i++) {
@@ -232,12 +223,21 @@ static bool check_program(Infer *c, Elem result, int from) {
     return true;
 }
 
+/* The result's type is that of the program which the node stands for. */
 static bool infer_elementwise(Infer *c) {
     Shape shape = {0};
     if (c->node->expr && !check_program(c, (Elem)0, 0)) return false;
     if (!broadcast_operands(c, 0, &shape)) return false;
-    set_out(c, 0, expr_elem(c->arena, c->node), &shape);
-    return true;
+    Arena *scratch = arena_nested(c->arena);
+    ExprFault fault = {.operand = -1};
+    const Expr *e = expr_try_node(scratch, c->node, &fault);
+    if (e) {
+        set_out(c, 0, e->inst[e->n - 1].elem, &shape);
+    } else {
+        infer_error(c, fault.id, fault.operand, "%s", fault.text);
+    }
+    arena_free(scratch);
+    return e != NULL;
 }
 
 /* An epilogue must keep the shape of the result that it works on; it may change the element type. */

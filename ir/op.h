@@ -57,8 +57,21 @@ typedef struct ExprOp {
     int n_in;
     const X *in;
     Elem elem; /* of operand 0 as the graph has it, before widening */
-    X result;  /* to be set; narrowed back if operands were widened and it is of f32 */
+    X result;  /* to be set. An f32 is narrowed if the output's type variable is bound to a half type by an operand */
+    struct ExprFault *fault; /* set by expr_refuse */
 } ExprOp;
+static inline bool has_arg(const ExprOp *o, int i) { return i < o->n_in && o->in[i] >= 0; }
+
+/* Why an operator refuses a node of right types: an attribute's value, or shapes that only broadcast one way. */
+typedef struct ExprFault {
+    DiagId id;
+    int operand;      /* the wrong one, -1: none */
+    const char *text; /* NULL: no fault */
+} ExprFault;
+/* `result` may then stay unset. */
+void expr_refuse(ExprOp *o, DiagId id, int operand, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* As expr_of_node; NULL with *fault filled if the operator refuses the node. */
+const Expr *expr_try_node(Arena *a, const Node *n, ExprFault *fault);
 
 /* What a pack function fills: the parameters of ref_NAME. */
 typedef struct Pack {
