@@ -11,14 +11,26 @@ void expr_refuse(ExprOp *o, DiagId id, int operand, const char *fmt, ...) {
     va_end(ap);
 }
 
+/* The one value of an operand that is constant: in the program it is a constant too, so that it can be reckoned with
+ * (a power of 2 becomes a product). */
+static X load_constant(ExprBuilder *b, const Tensor *t) {
+    Elem elem = t->type.elem;
+    return elem_is_float(elem) ? x_const(b, elem, tensor_get(t, 0)) : x_const_int(b, elem, tensor_get_int(t, 0));
+}
+
+static X load_operand(ExprBuilder *b, const Value *v, int input) {
+    bool one = v->constant && (v->constant->splat || shape_count(&v->type.shape) == 1);
+    return one ? load_constant(b, v->constant) : x_in(b, input, v->type.elem);
+}
+
 /* The inputs of the program are the present operands in order. Returns their number. */
 static int load_operands(ExprBuilder *b, const Node *n, X *in) {
     int n_in = 0;
     for (int i = 0; i < n->n_in; i++) {
         in[i] = -1;
         if (!n->in[i]) continue;
-        X p = x_in(b, n_in++, in_elem(n, i));
-        in[i] = is_half(in_elem(n, i)) ? x_cast(b, QCC_F32, p) : p;
+        in[i] = load_operand(b, n->in[i], n_in++);
+        if (is_half(in_elem(n, i))) in[i] = x_cast(b, QCC_F32, in[i]);
     }
     return n_in;
 }
