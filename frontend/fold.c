@@ -1,0 +1,166 @@
+/* Constant folding during import, so that the shapes which a graph computes are known when they are needed. It is
+ * bounded: what is large or costly stays a node, for the compiled model or a later pass to compute. A splat stays one.
+ */
+#include <string.h>
+
+#include "frontend/import.h"
+
+#define SMALL_WORK 1e4 /* folded at any rate: shapes, axes, scalars */
+enum { SPLAT_BYTES = 4096 /* below that, equal elements are not looked for */ };
+#define FOLD_BYTES ((int64_t)16 << 20) /* of a result */
+#define FOLD_WORK 4e9                  /* elements touched over the whole import, roughly; bounds the time to seconds */
+
+/* Operators whose result's elements are all elements of operand 0. */
+static const char *const movers[] = {
+    "Reshape", "Squeeze", "Unsqueeze", "Flatten",      "Identity",     "Transpose",
+    "Expand",  "Slice",   "Tile",      "DepthToSpace", "SpaceToDepth", "Split",
+};
+/* The first of them that may change the order. */
+enum { N_VIEWS = 5 };
+
+static bool among(OpId op, const char *const *list, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(op_def(op)->name, list[i]) == 0) return true;
+    }
+    return false;
+}
+
+static bool is(const Node *n, const char *op) { return strcmp(op_def(n->op)->name, op) == 0; }
+
+static void replace_by_constants(Import *imp, Node *n, const Tensor *const *t, Value **out) {
+    for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? graph_constant(imp->g, n->out[i]->name, t[i]) : NULL;
+    graph_erase(n);
+}
+
+/* ---- shapes
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t clamp_axis(int64_t axis, int64_t rank) {
+    if (axis < 0) axis += rank;
+    return i64_max(0, i64_min(axis, rank));
+}
+
+static void fold_shape(Import *imp, Node *n, Value **out) {
+    const Shape *s = in_shape(n, 0);
+    const Attr *end_attr = node_attr(n, "end");
+    int64_t start = clamp_axis(node_int(n, "start"), s->rank);
+    int64_t end = end_attr ? clamp_axis(end_attr->i, s->rank) : s->rank, count = i64_max(0, end - start);
+    const Tensor *t = tensor_from_ints(imp->arena, QCC_I64, shape_of(1, &count), s->dim + (count ? start : 0));
+    replace_by_constants(imp, n, &t, out);
+}
+
+static void fold_size(Import *imp, Node *n, Value **out) {
+    int64_t count = shape_count(in_shape(n, 0));
+    const Tensor *t = tensor_from_ints(imp->arena, QCC_I64, shape_of(0, NULL), &count);
+    replace_by_constants(imp, n, &t, out);
+}
+
+/* ---- splats and views
+ * --------------------------------------------------------------------------------------------------- */
+
+static const Tensor **new_results(Import *imp, const Node *n) {
+    return NEW_ARRAY(imp->arena, const Tensor *, n->n_out);
+}
+
+static void fold_constant_of_shape(Import *imp, Node *n, Value **out) {
+    const Attr *value = node_attr(n, "value");
+    const float zero = 0;
+    const Tensor *t = tensor_splat(imp->arena, n->out[0]->type, value ? value->t->data : &zero);
+    replace_by_constants(imp, n, &t, out);
+}
+
+static bool all_splats(const Node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i] && !n->in[i]->constant->splat) return false;
+    }
+    return n->n_in > 0;
+}
+
+static bool fold_moved(Import *imp, Node *n, Value **out) {
+    const Tensor *from = n->in[0]->constant;
+    bool view = among(n->op, movers, N_VIEWS);
+    if (!view && !(from->splat && among(n->op, movers, COUNT_OF(movers)))) return false;
+    const Tensor **t = new_results(imp, n);
+    for (int i = 0; i < n->n_out; i++) {
+        if (!n->out[i]) continue;
+        Tensor *r = NEW(imp->arena, Tensor);
+        *r = (Tensor){.type = n->out[i]->type, .splat = from->splat, .data = from->data};
+        t[i] = r;
+    }
+    replace_by_constants(imp, n, t, out);
+    return true;
+}
+
+/* ---- evaluation
+ * ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct Cost {
+    int64_t bytes; /* of the results */
+    double work;
+} Cost;
+
+/* Element-wise operators on splats make a splat. Otherwise element-wise work is that of the result; of a contraction it
+ * is at most every result with every operand. */
+static Cost cost_of(const Node *n) {
+    Cost c = {0};
+    bool elementwise = op_def(n->op)->kind == OP_EXPR;
+    if (elementwise && all_splats(n)) return c;
+    double out = 0, in = 0;
+    for (int i = 0; i < n->n_out; i++) {
+        if (!n->out[i]) continue;
+        c.bytes += type_bytes(&n->out[i]->type);
+        out += (double)shape_count(&n->out[i]->type.shape);
+    }
+    for (int i = 0; i < n->n_in; i++) {
+        if (!n->in[i]) continue;
+        double count = (double)shape_count(&n->in[i]->type.shape);
+        if (count > in) in = count;
+    }
+    c.work = elementwise || among(n->op, movers, COUNT_OF(movers)) ? out + in : (out + 1) * (in + 1);
+    return c;
+}
+
+/* A dense tensor of equal elements as a splat. */
+static const Tensor *shrink(Import *imp, Tensor *t) {
+    size_t bytes = (size_t)type_bytes(&t->type), one = (size_t)elem_bytes(t->type.elem);
+    if (t->splat || bytes < SPLAT_BYTES) return t;
+    if (memcmp(t->data, (const char *)t->data + one, bytes - one) != 0) return t;
+    return tensor_splat(imp->arena, t->type, t->data);
+}
+
+static bool evaluate(Import *imp, Node *n, Value **out) {
+    const Tensor **in = NEW_ARRAY(imp->arena, const Tensor *, n->n_in + 1), **result = new_results(imp, n);
+    Tensor **made = NEW_ARRAY(imp->arena, Tensor *, n->n_out);
+    for (int i = 0; i < n->n_in; i++) in[i] = in_const(n, i);
+    if (!node_eval(imp->arena, imp->d, n, in, made)) return false;
+    for (int i = 0; i < n->n_out; i++) {
+        if (n->out[i]) result[i] = shrink(imp, made[i]);
+    }
+    replace_by_constants(imp, n, result, out);
+    return true;
+}
+
+static bool all_constant(const Node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i] && !n->in[i]->constant) return false;
+    }
+    return true;
+}
+
+bool fold_node(Import *imp, Node *n, Value **out) {
+    if (is(n, "Shape")) {
+        fold_shape(imp, n, out);
+    } else if (is(n, "Size")) {
+        fold_size(imp, n, out);
+    } else if (!all_constant(n) || op_def(n->op)->kind == OP_CONTROL) {
+        return true;
+    } else if (is(n, "ConstantOfShape")) {
+        fold_constant_of_shape(imp, n, out);
+    } else if (!fold_moved(imp, n, out)) {
+        Cost c = cost_of(n);
+        if (c.bytes > FOLD_BYTES || (c.work > SMALL_WORK && imp->fold_work + c.work > FOLD_WORK)) return true;
+        imp->fold_work += c.work;
+        return evaluate(imp, n, out);
+    }
+    return true;
+}
