@@ -122,6 +122,9 @@ typedef struct OpDef {
 
 const OpDef *op_def(OpId op);   /* parsed from the table at first use */
 OpId op_find(const char *name); /* OP_NONE if there is none */
+/* True for operators whose result follows from their operands' types alone (Shape, Size, EyeLike): they can be expanded
+ * into a constant whatever their operands are. */
+bool op_is_static(OpId op);
 
 /* Sets attributes as expand_node gives them: "axes=1,2 keepdims=0 mode=linear". Unknown ones are a bug(). */
 void node_set_attrs_text(Node *n, const char *text);
@@ -135,7 +138,9 @@ bool node_expand(Diags *d, Node *n);
 
 /* ---- helpers for infer functions ------------------------------------------------------------------------------- */
 
-static inline bool has_in(const Node *n, int i) { return i < n->n_in && n->in[i]; }
+/* The operands of the operator itself, without those of an epilogue. */
+static inline int own_in(const Node *n) { return n->expr && n->op != OP_Map ? n->epilogue_in : n->n_in; }
+static inline bool has_in(const Node *n, int i) { return i < own_in(n) && n->in[i]; }
 static inline bool has_out(const Node *n, int i) { return i < n->n_out && n->out[i]; }
 static inline const Shape *in_shape(const Node *n, int i) { return &n->in[i]->type.shape; }
 static inline Elem in_elem(const Node *n, int i) { return n->in[i]->type.elem; }
