@@ -225,8 +225,13 @@ static bool check_program(Infer *c, Elem result, int from) {
 
 /* The result's type is that of the program which the node stands for. */
 static bool infer_elementwise(Infer *c) {
+    const Node *n = c->node;
     Shape shape = {0};
-    if (c->node->expr && !check_program(c, (Elem)0, 0)) return false;
+    bool carries = n->op == OP_Map;
+    if (carries != (n->expr != NULL)) {
+        return infer_error(c, D_UNSUPPORTED_FORM, -1, carries ? "Map needs a program" : "only Map carries a program");
+    }
+    if (carries && !check_program(c, (Elem)0, 0)) return false;
     if (!broadcast_operands(c, 0, &shape)) return false;
     Arena *scratch = arena_nested(c->arena);
     ExprFault fault = {.operand = -1};
