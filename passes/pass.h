@@ -5,7 +5,7 @@
 #include "ir/ir.h"
 
 typedef enum PassId {
-#define PASS(name, stage, help) PASS_##name,
+#define PASS(id, function, stage, level, help) PASS_##id,
 #include "passes/pass.def"
 #undef PASS
     PASS_COUNT
@@ -14,18 +14,26 @@ typedef enum PassId {
 typedef struct PassOptions {
     int level;                  /* 0..3, as -O */
     const char *print_after;    /* a glob of pass names, or NULL */
-    const char *disable;        /* comma-separated globs, or NULL */
+    const char *disable;        /* a glob of pass names, or NULL */
     Text *dump;                 /* where print_after goes */
     double seconds[PASS_COUNT]; /* filled: time per pass */
 } PassOptions;
 
+/* A pass; false after diagnostics. A function that stands in several rows is declared as often. */
+#define PASS(id, function, stage, level, help) bool pass_##function(Graph *g, Diags *d);
+#include "passes/pass.def"
+#undef PASS
+
 typedef struct PassInfo {
     const char *name, *stage, *help;
-    bool (*run)(Graph *g, Diags *d, const PassOptions *o);
+    int level; /* least optimisation level that runs it */
+    bool (*run)(Graph *g, Diags *d);
 } PassInfo;
 extern const PassInfo pass_info[PASS_COUNT];
 
 /* Runs the table in order, verifying the graph before and after each pass. False after diagnostics. */
 bool passes_run(Graph *g, Diags *d, PassOptions *o);
+/* Runs one pass, verified likewise: for tests. */
+bool pass_run(Graph *g, Diags *d, PassId id);
 
 #endif

@@ -1,0 +1,42 @@
+#include "passes/rewrite.h"
+
+#include <string.h>
+
+bool node_is_dead(const Node *n) {
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i] && value_use_count(n->out[i]) > 0) return false;
+    return true;
+}
+
+Node *made_by(const Value *v, OpId op) { return v && v->def && v->def->op == op && v->def_index == 0 ? v->def : NULL; }
+
+bool used_once(const Value *v) { return v->uses.n == 1 && value_use_count(v) == 1; }
+
+bool constant_is_splat(const Tensor *t, double *v) {
+    int64_t n = shape_count(&t->type.shape);
+    if (n <= 0) return false;
+    if (!t->splat) {
+        size_t bytes = (size_t)elem_bytes(t->type.elem);
+        const uint8_t *data = t->data;
+        if (n > 1 && memcmp(data, data + bytes, bytes * (size_t)(n - 1)) != 0) return false;
+    }
+    if (v) *v = tensor_get(t, 0);
+    return true;
+}
+
+void replace_node(Node *n, Value *v) {
+    graph_replace(n->graph, n->out[0], v);
+    graph_erase(n);
+}
+
+void infer_or_bug(Node *n) {
+    Diags d;
+    Arena scratch = {0};
+    diags_init(&d, &scratch);
+    if (!node_infer(&d, n)) bug("a pass made an invalid %s: %s", op_def(n->op)->name, d.first ? d.first->text : "");
+    arena_free(&scratch);
+}
+
+Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out) {
+    return graph_node(n->graph, n, op, n->loc, n_in, in, n_out);
+}

@@ -1,0 +1,22 @@
+/* What several passes need to look at and to change a graph. */
+#ifndef QCC_PASSES_REWRITE_H
+#define QCC_PASSES_REWRITE_H
+
+#include "ir/op.h"
+
+/* No output of n is used by a node or the graph. */
+bool node_is_dead(const Node *n);
+/* The node that makes v if it is `op` and v is its output 0, else NULL. */
+Node *made_by(const Value *v, OpId op);
+/* v has one use in all, and that is by a node (so not by a graph output). */
+bool used_once(const Value *v);
+/* The constant's elements are all equal (a splat, or found so); their value goes to *v if it is not NULL. */
+bool constant_is_splat(const Tensor *t, double *v);
+/* Node `n` of one output is replaced by v and erased. */
+void replace_node(Node *n, Value *v);
+/* A new node in front of n with n's location; to be inferred once its attributes are set. */
+Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out);
+/* Infers the outputs of a node that a pass made or changed; a failure is the pass's fault. */
+void infer_or_bug(Node *n);
+
+#endif

@@ -1,0 +1,160 @@
+/* Passes keep what a graph computes: whole networks are evaluated before and after each prefix of the pipeline, and
+ * small graphs are looked at for the form that a pass promises. */
+#include "frontend/frontend.h"
+#include "ir/op.h"
+#include "passes/pass.h"
+#include "tests/support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The first output on a fixed pseudo-random input. */
+static Tensor *evaluate(Arena *a, const Graph *g) {
+    Diags d;
+    diags_init(&d, a);
+    const Tensor **in = NEW_ARRAY(a, const Tensor *, g->inputs.n);
+    Tensor **out = NEW_ARRAY(a, Tensor *, g->outputs.n);
+    uint32_t state = 12345;
+    for (size_t i = 0; i < g->inputs.n; i++) {
+        Tensor *t = tensor_new(a, g->inputs.at[i].value->type);
+        int64_t n = shape_count(&t->type.shape);
+        for (int64_t k = 0; k < n; k++) {
+            state = state * 1664525u + 1013904223u;
+            tensor_set(t, k, (double)(state >> 8) / 8388608.0 - 1);
+        }
+        in[i] = t;
+    }
+    assert_true(graph_eval(a, &d, g, in, out, NULL, NULL));
+    return out[0];
+}
+
+static double largest_error(const Tensor *p, const Tensor *q) {
+    assert_true(type_equal(&p->type, &q->type));
+    double worst = 0, range = 1e-30;
+    int64_t n = shape_count(&p->type.shape);
+    for (int64_t i = 0; i < n; i++) {
+        range = fmax(range, fabs(tensor_get(p, i)));
+        worst = fmax(worst, fabs(tensor_get(p, i) - tensor_get(q, i)));
+    }
+    return worst / range;
+}
+
+static int count_nodes(const Graph *g, OpId op) {
+    int n = 0;
+    for (const Node *m = g->first; m; m = m->next) n += op == OP_NONE || m->op == op;
+    return n;
+}
+
+static Value *float_input(Graph *g, const char *name, int64_t n) {
+    Type type = {.elem = QCC_F32, .shape = shape_of(1, &n)};
+    return graph_input(g, name, type);
+}
+
+static Value *add_node(Graph *g, OpId op, int n_in, Value *const *in) {
+    Diags d;
+    diags_init(&d, g->arena);
+    Node *n = graph_node(g, NULL, op, LOC_NONE, n_in, in, 1);
+    assert_true(node_infer(&d, n));
+    return n->out[0];
+}
+#define ADD(g, op, ...) add_node((g), (op), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
+
+static bool run_pass(Graph *g, PassId id) {
+    Diags d;
+    diags_init(&d, g->arena);
+    return pass_run(g, &d, id);
+}
+
+static void test_cse_shares_equal_nodes(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Value *x = float_input(g, "x", 4);
+    Value *p = ADD(g, OP_Add, x, graph_const_f32(g, 2)), *q = ADD(g, OP_Add, x, graph_const_f32(g, 2));
+    Value *r = ADD(g, OP_Add, x, graph_const_f32(g, 3));
+    graph_output(g, "y", ADD(g, OP_Mul, ADD(g, OP_Mul, p, q), r));
+    assert_true(run_pass(g, PASS_cse));
+    assert_int_equal(count_nodes(g, OP_Add), 2);
+    arena_free(&a);
+}
+
+static void test_dce_drops_unused_chains(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Value *x = float_input(g, "x", 4);
+    ADD(g, OP_Sqrt, ADD(g, OP_Abs, x));
+    graph_output(g, "y", ADD(g, OP_Neg, x));
+    assert_true(run_pass(g, PASS_dce));
+    assert_int_equal(count_nodes(g, OP_NONE), 1);
+    arena_free(&a);
+}
+
+static void test_constants_fold_and_splats_stay(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Value *x = float_input(g, "x", 4);
+    float two = 2;
+    Value *splat = graph_constant(g, "s", tensor_splat(&a, x->type, &two));
+    Value *sum = ADD(g, OP_Add, splat, graph_const_f32(g, 1));
+    graph_output(g, "y", ADD(g, OP_Mul, x, sum));
+    assert_true(run_pass(g, PASS_fold_constants));
+    assert_int_equal(count_nodes(g, OP_NONE), 1);
+    const Tensor *folded = g->first->in[1]->constant;
+    assert_non_null(folded);
+    assert_true(folded->splat);
+    assert_true(tensor_get(folded, 3) == 3);
+    arena_free(&a);
+}
+
+static void test_chains_become_one_map(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Value *x = float_input(g, "x", 4), *y = float_input(g, "y", 4);
+    Value *sum = ADD(g, OP_Add, x, y);
+    graph_output(g, "z", ADD(g, OP_Abs, ADD(g, OP_Mul, sum, graph_const_f32(g, 3))));
+    const Tensor *before = evaluate(&a, g);
+    assert_true(run_pass(g, PASS_fuse_map));
+    assert_int_equal(count_nodes(g, OP_NONE), 1);
+    assert_int_equal(g->first->n_in, 2);
+    assert_true(largest_error(before, evaluate(&a, g)) == 0);
+    arena_free(&a);
+}
+
+/* A value with two readers is computed once and kept. */
+static void test_shared_values_do_not_fuse(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Value *shared = ADD(g, OP_Abs, float_input(g, "x", 4));
+    graph_output(g, "y", ADD(g, OP_Neg, shared));
+    graph_output(g, "z", ADD(g, OP_Sqrt, shared));
+    assert_true(run_pass(g, PASS_fuse_map));
+    assert_int_equal(count_nodes(g, OP_Map), 3);
+    arena_free(&a);
+}
+
+static void test_transposes_cancel(void **state) {
+    (void)state;
+    Arena a = {0};
+    Graph *g = graph_new(&a, NULL, "g");
+    Type type = {.elem = QCC_F32, .shape = shape_of(2, (int64_t[]){3, 4})};
+    Value *x = graph_input(g, "x", type);
+    graph_output(g, "y", ADD(g, OP_Neg, ADD(g, OP_Transpose, ADD(g, OP_Transpose, x))));
+    assert_true(run_pass(g, PASS_canonicalize));
+    assert_true(run_pass(g, PASS_dce));
+    assert_int_equal(count_nodes(g, OP_NONE), 1);
+    arena_free(&a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cse_shares_equal_nodes),         cmocka_unit_test(test_dce_drops_unused_chains),
+        cmocka_unit_test(test_constants_fold_and_splats_stay), cmocka_unit_test(test_chains_become_one_map),
+        cmocka_unit_test(test_shared_values_do_not_fuse),      cmocka_unit_test(test_transposes_cancel),
+    };
+    return TEST_RUN(tests);
+}
