@@ -26,18 +26,21 @@ static int64_t bias_at(const RefTensor *c, int64_t i, int64_t j) {
     return row + (c->rank > 0 && c->dim[c->rank - 1] > 1 ? j : 0);
 }
 
+/* A factor of integers, cut to one; 0 where none is near. */
+static uint64_t whole(double v) { return v > -0x1p63 && v < 0x1p63 ? (uint64_t)(int64_t)v : 0; }
+
 /* Floats: rounded once, after alpha * sum + beta * C in f64. Integers: the factors are cut to integers. */
 static void store_scaled(RefRow *acc, const RefArgs *a, int64_t i, int64_t j, int64_t n) {
     const RefTensor *c = &a->in[2], *y = &a->out[0];
     double alpha = a->floats[0], beta = a->floats[1];
     for (int64_t k = 0; k < n; k++) {
         acc->f[k] *= alpha;
-        acc->u[k] *= (uint64_t)(int64_t)alpha;
+        acc->u[k] *= whole(alpha);
         if (!c->data) continue;
         if (acc->real) {
             acc->f[k] += beta * ref_load(c, bias_at(c, i, j + k));
         } else {
-            acc->u[k] += (uint64_t)(int64_t)beta * (uint64_t)ref_load_int(c, bias_at(c, i, j + k));
+            acc->u[k] += whole(beta) * (uint64_t)ref_load_int(c, bias_at(c, i, j + k));
         }
     }
     ref_row_store(acc, n, y, i * y->dim[1] + j);
