@@ -36,5 +36,7 @@ const char *test_diags(Arena *a, const Diags *d);
  */
 typedef void AllocBody(Arena *a, void *ctx);
 long test_alloc_failures(AllocBody *body, void *ctx, long most);
+/* One such run: true if the body got through, *n being the number of its allocations. `at` < 0: none fails. */
+bool test_alloc_run(AllocBody *body, void *ctx, long at, long *n);
 
 #endif
