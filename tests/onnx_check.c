@@ -62,9 +62,13 @@ static const char *read_set(Case *c, int set, Data *out) {
     return NULL;
 }
 
-/* Binds the inputs that the error speaks of, in quotes; false if there is none that was not bound before. */
+/* Binds the inputs that the error asks for: "... the graph's input 'a', 'b'". False if none is left to bind. */
 static bool bind_asked(Case *c, const Data *data, const char *error) {
     size_t before = c->consts.n;
+    const char *asked = strstr(error, "the graph's input '");
+    if (!asked) return false;
+    const char *end = strstr(asked, "     note:");
+    error = end ? arena_strn(c->a, asked, (size_t)(end - asked)) : asked;
     for (size_t k = 0; k < data->in.n; k++) {
         const NamedTensor *t = &data->in.at[k];
         bool bound = false;
