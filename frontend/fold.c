@@ -32,29 +32,6 @@ static void replace_by_constants(Import *imp, Node *n, const Tensor *const *t, V
     graph_erase(n);
 }
 
-/* ---- shapes
- * ------------------------------------------------------------------------------------------------------------ */
-
-static int64_t clamp_axis(int64_t axis, int64_t rank) {
-    if (axis < 0) axis += rank;
-    return i64_max(0, i64_min(axis, rank));
-}
-
-static void fold_shape(Import *imp, Node *n, Value **out) {
-    const Shape *s = in_shape(n, 0);
-    const Attr *end_attr = node_attr(n, "end");
-    int64_t start = clamp_axis(node_int(n, "start"), s->rank);
-    int64_t end = end_attr ? clamp_axis(end_attr->i, s->rank) : s->rank, count = i64_max(0, end - start);
-    const Tensor *t = tensor_from_ints(imp->arena, QCC_I64, shape_of(1, &count), s->dim + (count ? start : 0));
-    replace_by_constants(imp, n, &t, out);
-}
-
-static void fold_size(Import *imp, Node *n, Value **out) {
-    int64_t count = shape_count(in_shape(n, 0));
-    const Tensor *t = tensor_from_ints(imp->arena, QCC_I64, shape_of(0, NULL), &count);
-    replace_by_constants(imp, n, &t, out);
-}
-
 /* ---- splats and views
  * --------------------------------------------------------------------------------------------------- */
 
@@ -116,6 +93,7 @@ static Cost cost_of(const Node *n) {
         double count = (double)shape_count(&n->in[i]->type.shape);
         if (count > in) in = count;
     }
+    if (op_is_static(n->op)) in = 0; /* not looked at */
     c.work = elementwise || among(n->op, movers, COUNT_OF(movers)) ? out + in : (out + 1) * (in + 1);
     return c;
 }
@@ -128,10 +106,17 @@ static const Tensor *shrink(Import *imp, Tensor *t) {
     return tensor_splat(imp->arena, t->type, t->data);
 }
 
+/* The operand's value; of an operator that looks at nothing but types, any of its type. */
+static const Tensor *operand(Import *imp, const Node *n, int i) {
+    static const uint64_t zero = 0;
+    if (!n->in[i] || n->in[i]->constant) return in_const(n, i);
+    return tensor_splat(imp->arena, n->in[i]->type, &zero);
+}
+
 static bool evaluate(Import *imp, Node *n, Value **out) {
     const Tensor **in = NEW_ARRAY(imp->arena, const Tensor *, n->n_in + 1), **result = new_results(imp, n);
     Tensor **made = NEW_ARRAY(imp->arena, Tensor *, n->n_out);
-    for (int i = 0; i < n->n_in; i++) in[i] = in_const(n, i);
+    for (int i = 0; i < n->n_in; i++) in[i] = operand(imp, n, i);
     if (!node_eval(imp->arena, imp->d, n, in, made)) return false;
     for (int i = 0; i < n->n_out; i++) {
         if (n->out[i]) result[i] = shrink(imp, made[i]);
@@ -148,15 +133,10 @@ static bool all_constant(const Node *n) {
 }
 
 bool fold_node(Import *imp, Node *n, Value **out) {
-    if (is(n, "Shape")) {
-        fold_shape(imp, n, out);
-    } else if (is(n, "Size")) {
-        fold_size(imp, n, out);
-    } else if (!all_constant(n) || op_def(n->op)->kind == OP_CONTROL) {
-        return true;
-    } else if (is(n, "ConstantOfShape")) {
+    if (!(all_constant(n) || op_is_static(n->op)) || op_def(n->op)->kind == OP_CONTROL) return true;
+    if (is(n, "ConstantOfShape")) {
         fold_constant_of_shape(imp, n, out);
-    } else if (!fold_moved(imp, n, out)) {
+    } else if (op_is_static(n->op) || !fold_moved(imp, n, out)) {
         Cost c = cost_of(n);
         if (c.bytes > FOLD_BYTES || (c.work > SMALL_WORK && imp->fold_work + c.work > FOLD_WORK)) return true;
         imp->fold_work += c.work;
