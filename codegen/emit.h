@@ -26,10 +26,15 @@ typedef struct Emit {
     struct LLVMOpaqueBuilder *builder;
     struct LLVMOpaqueTargetMachine *machine;
     RegType i1, i8, i16, i32, i64, f32, f64, ptr, none;
-    RegType size; /* size_t of the target */
-    Reg fn;       /* the function under construction, or NULL */
-    int level;    /* -O */
+    RegType size;  /* size_t of the target */
+    Reg fn;        /* the function under construction, or NULL */
+    int level;     /* -O */
+    Map functions; /* key of em_function -> its Function */
+    int n_functions;
 } Emit;
+
+/* Starts a module for `target`; the handles go with the arena. */
+Emit *em_new(Arena *a, Diags *d, const Target *target, const char *name, int level);
 
 /* ---- types --------------------------------------------------------------------------------------------------- */
 
@@ -132,6 +137,7 @@ void em_store_strided(Emit *e, Reg v, Reg p, int64_t stride_bytes, int active);
 void em_prefetch(Emit *e, Reg p, int locality); /* for reading; locality 0 (streaming) .. 3 (keep) */
 void em_memcpy(Emit *e, Reg dst, Reg src, int64_t bytes);
 void em_memset_zero(Emit *e, Reg dst, int64_t bytes);
+Reg em_data(Emit *e, const void *data, int64_t bytes, int align); /* read-only data in the module; NULL for none */
 Reg em_local(Emit *e, int64_t bytes, int align); /* on the stack, in the entry block; keep it below a few KiB */
 
 /* ---- control ------------------------------------------------------------------------------------------------- */

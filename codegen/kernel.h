@@ -10,9 +10,11 @@
  *
  * How tensors lie: element (i0, i1, ...) of an operand is at base + sum(i_k * stride[k]) bytes. Strides may be 0
  * (broadcast) or negative (reversed slices), outputs' never. An image of channels-last order has stride[1] == element
- * size, stride[rank-1] == C * element size, and so on outward, rows made wider by a halo where one was asked for.
+ * size and the other strides falling from dimension 0 over 2 to rank-1, each at least what the dimensions inside it
+ * need; they are wider where the tensor has a halo or is part of a concatenation. Always address through the strides.
  * Memory in the work area and in the weights may be read (not written) up to QCC_ALIGN bytes behind a tensor's last
- * element; the caller's buffers may not: Place.slack says. */
+ * element; the caller's buffers may not: Place.slack says.
+ */
 #ifndef QCC_CODEGEN_KERNEL_H
 #define QCC_CODEGEN_KERNEL_H
 
@@ -21,7 +23,7 @@
 typedef enum Order {
     ORDER_ANY,      /* any strides */
     ORDER_ROWS,     /* dense, row-major */
-    ORDER_CHANNELS, /* channels-last: dims 0, 2 .. rank-1, 1 from outer to inner, dense but for a halo */
+    ORDER_CHANNELS, /* channels-last: dims 0, 2 .. rank-1, 1 from outer to inner */
 } Order;
 
 /* What a kernel asks of an operand. */
@@ -98,6 +100,11 @@ typedef struct Kernel {
     bool (*plan)(KernelPlan *p);
     void (*emit)(KernelEmit *k);
 } Kernel;
+#define KERNEL(name, op)             \
+    bool plan_##name(KernelPlan *p); \
+    void emit_##name(KernelEmit *k);
+#include "codegen/kernel.def"
+#undef KERNEL
 extern const Kernel kernel_table[];
 extern const int kernel_count;
 
