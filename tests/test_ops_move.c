@@ -157,10 +157,22 @@ TEST(slice) {
     case_gives(c, OP_Slice, NULL, F32(c, DIMS(3, 2), 3, 1, 7, 5, 11, 9));
     slice_case(c, LIST(c, 9e18, -9e18), LIST(c, -9e18, 9e18), NULL, LIST(c, -1, 3));
     case_gives(c, OP_Slice, NULL, F32(c, DIMS(3, 2), 8, 11, 4, 7, 0, 3));
+    slice_case(c, LIST(c, -5), LIST(c, -8), LIST(c, 0), LIST(c, -3));
+    case_gives(c, OP_Slice, NULL, F32(c, DIMS(1, 4), 0, 1, 2, 3));
     slice_case(c, LIST(c, 2), LIST(c, 1), LIST(c, 0), NULL);
     case_gives(c, OP_Slice, NULL, F32(c, DIMS(0, 4), 0));
     slice_case(c, LIST(c, 1), LIST(c, 3), LIST(c, 0), LIST(c, 9e18));
     case_gives(c, OP_Slice, NULL, F32(c, DIMS(1, 4), 4, 5, 6, 7));
+    case_free(c);
+}
+
+TEST(slice_of_nothing) {
+    OPEN;
+    case_in(c, F32(c, DIMS(0), 0));
+    slice_case(c, LIST(c, 0), LIST(c, -2), NULL, LIST(c, -1));
+    case_gives(c, OP_Slice, NULL, F32(c, DIMS(0), 0));
+    slice_case(c, LIST(c, -1), LIST(c, 5), NULL, NULL);
+    case_gives(c, OP_Slice, NULL, F32(c, DIMS(0), 0));
     case_free(c);
 }
 
@@ -485,6 +497,7 @@ int main(void) {
         cmocka_unit_test(transpose),
         cmocka_unit_test(expand),
         cmocka_unit_test(slice),
+        cmocka_unit_test(slice_of_nothing),
         cmocka_unit_test(slice_refusals),
         cmocka_unit_test(strided_views),
         cmocka_unit_test(concat),

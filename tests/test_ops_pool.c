@@ -72,6 +72,9 @@ TEST(ceil_mode) {
     case_gives(c, OP_MaxPool, "kernel_shape=2 strides=3 pads=1,1 ceil_mode=1", F32(c, DIMS(1, 1, 2), 1, 4));
     operand(c, F32(c, DIMS(1, 1, 2), 1, 2));
     case_gives(c, OP_MaxPool, "kernel_shape=2 strides=3 pads=1,1 ceil_mode=1", F32(c, DIMS(1, 1, 1), 1));
+    case_gives(c, OP_MaxPool, "kernel_shape=3 strides=2 ceil_mode=1", F32(c, DIMS(1, 1, 1), 2));
+    case_refused(c, OP_MaxPool, "kernel_shape=3 strides=1 ceil_mode=1", D_OPERAND_SHAPE, "a window of 3 exceeds");
+    case_refused(c, OP_MaxPool, "kernel_shape=3 strides=2 ceil_mode=1 auto_pad=VALID", D_OPERAND_SHAPE, "exceeds");
     case_free(c);
 }
 

@@ -56,13 +56,14 @@ typedef struct Range {
     int64_t start, step, n;
 } Range;
 
-/* Numpy's rule: bounds count from the end if negative and are then clamped. */
+/* ONNX's rule: bounds count from the end if negative and are then clamped, the start to an element (unlike numpy's of a
+ * negative step), the end to one before or behind all. */
 static Range clamp_range(int64_t start, int64_t end, int64_t step, int64_t dim) {
-    int64_t low = step > 0 ? 0 : -1, high = step > 0 ? dim : dim - 1;
+    if (dim == 0) return (Range){0, 1, 0};
     if (start < 0) start += dim;
     if (end < 0) end += dim;
-    start = i64_max(low, i64_min(start, high));
-    end = i64_max(low, i64_min(end, high));
+    start = i64_max(0, i64_min(start, step > 0 ? dim : dim - 1));
+    end = i64_max(step > 0 ? 0 : -1, i64_min(end, step > 0 ? dim : dim - 1));
     uint64_t span = step > 0 ? (uint64_t)i64_max(0, end - start) : (uint64_t)i64_max(0, start - end);
     uint64_t by = step > 0 ? (uint64_t)step : -(uint64_t)step;
     int64_t n = span ? (int64_t)((span - 1) / by + 1) : 0;

@@ -85,14 +85,14 @@ static bool forward_size(Infer *c, AutoPad mode, bool ceil_mode, Window *w, int 
         share_pads(w, i, (w->out[i] - 1) * stride + extent - w->in[i], mode == AUTO_SAME_UPPER);
     } else {
         int64_t room = w->in[i] + w->pad_begin[i] + w->pad_end[i] - extent;
-        if (room < 0)
+        bool partial = ceil_mode && mode == AUTO_NOTSET; /* windows that reach past the padded input count */
+        if (room < 0 && !(partial && room > -stride))
             return infer_error(c, D_OPERAND_SHAPE, 0,
                                "on spatial axis %d a window of %lld exceeds the padded input of %lld", i,
                                (long long)extent, (long long)(room + extent));
         w->out[i] = room / stride + 1;
-        /* A last partial window counts unless it would lie in the end padding alone. */
-        if (ceil_mode && mode == AUTO_NOTSET && room % stride && w->out[i] * stride < w->in[i] + w->pad_begin[i])
-            w->out[i]++;
+        /* But not one that would begin in the end padding. */
+        if (partial && room > 0 && room % stride && w->out[i] * stride < w->in[i] + w->pad_begin[i]) w->out[i]++;
     }
     if (w->out[i] < 1) return infer_error(c, D_OPERAND_SHAPE, 0, "spatial axis %d is empty", i);
     if (is_pool(c->node->op) && (w->pad_begin[i] >= extent || w->pad_end[i] >= extent))
