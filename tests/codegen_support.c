@@ -57,6 +57,8 @@ static uint8_t *guarded(Arena *a, size_t bytes, size_t align, bool tail) {
     return g->at;
 }
 
+enum { MOST_PORTS = 256 };
+
 static void backwards(void *ctx, size_t n, qcc_task *task, void *arg) {
     const unsigned *workers = ctx;
     for (size_t i = n; i-- > 0;) task(arg, i, (unsigned)i % *workers);
@@ -65,8 +67,8 @@ static void backwards(void *ctx, size_t n, qcc_task *task, void *arg) {
 static void run_once(Arena *a, const CompiledModel *m, const Tensor *const *in, Tensor **out, unsigned workers,
                      bool tail) {
     const qcc_model *q = m->model;
-    const void *inputs[64];
-    void *outputs[64];
+    const void *inputs[MOST_PORTS];
+    void *outputs[MOST_PORTS];
     assert_true(q->n_inputs <= COUNT_OF(inputs) && q->n_outputs <= COUNT_OF(outputs));
     for (uint32_t i = 0; i < q->n_inputs; i++) {
         const Tensor *t = tensor_dense(a, in[i]);
@@ -95,7 +97,7 @@ static void assert_same_bytes(const Tensor *x, const Tensor *y) {
 }
 
 void run_guarded(Arena *a, const CompiledModel *m, const Tensor *const *in, Tensor **out, unsigned workers) {
-    Tensor *again[64];
+    Tensor *again[MOST_PORTS];
     run_once(a, m, in, again, workers, false);
     run_once(a, m, in, out, workers, true);
     for (uint32_t i = 0; i < m->model->n_outputs; i++) assert_same_bytes(again[i], out[i]);
@@ -131,14 +133,14 @@ static void compare(Arena *a, const Graph *g, int output, const Tensor *want, co
         if (equal_at(want, got, i, allowed)) continue;
         Text t = {.arena = a};
         graph_print(&t, g, 200);
-        print_error("output %d, element %lld: wanted %.17g, got %.17g\n%s\n", output, (long long)i, tensor_get(want, i),
-                    tensor_get(got, i), t.s);
+        print_error("output %d (%s), element %lld: wanted %.17g, got %.17g\n%s\n", output, g->outputs.at[output].name,
+                    (long long)i, tensor_get(want, i), tensor_get(got, i), t.s);
         fail();
     }
 }
 
 void check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o, double tolerance) {
-    Tensor *want[64], *got[64], *threaded[64];
+    Tensor *want[MOST_PORTS], *got[MOST_PORTS], *threaded[MOST_PORTS];
     Diags d;
     diags_init(&d, a);
     assert_true(graph_eval(a, &d, g, in, want, NULL, NULL));

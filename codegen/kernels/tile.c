@@ -1,0 +1,165 @@
+/* Choosing the register tile, and packing weights for it.
+ *
+ * The tile is the "micro-kernel" of the GEMM literature (Goto and van de Geijn 2008; BLIS), the model behind the choice
+ * the analytical one of Low et al. 2016: the accumulators must fit the registers beside one round's B vectors and one
+ * broadcast, and a round costs as many cycles as its busiest resource: multiply-add ports, load ports, decode width,
+ * the latency of a multiply-add on the same accumulator, and B's bytes from the second-level cache. */
+#include "codegen/kernels/tile.h"
+
+/* ---- the reduction ------------------------------------------------------------------------------------------- */
+
+void reduction_add(Reduction *r, int64_t n, int64_t a, int64_t b) {
+    if (n == 1) return;
+    Reduce *outer = r->n ? &r->loop[r->n - 1] : NULL;
+    if (outer && outer->a == n * a && outer->b == n * b) {
+        *outer = (Reduce){outer->n * n, a, b};
+        return;
+    }
+    if (r->n == MAX_REDUCE) bug("reduction of more than %d loops", MAX_REDUCE);
+    r->loop[r->n++] = (Reduce){n, a, b};
+}
+
+int64_t reduction_rounds(const Reduction *r) {
+    int64_t rounds = 1;
+    for (int i = 0; i < r->n; i++) rounds *= r->loop[i].n;
+    return rounds;
+}
+
+/* ---- the cost of a tile -------------------------------------------------------------------------------------- */
+
+/* Of a core as they are sold now: two multiply-adds of four cycles latency and two loads per cycle, 4 to 5 instructions
+ * decoded, 32 bytes per cycle from the second-level cache. */
+static const double ports = 2, loads = 2, decode = 4.5, latency = 4, l2_bytes = 32;
+
+static bool fits(const Target *t, int pixels, int nr) {
+    return pixels * nr <= MAX_TILE && pixels * nr + nr + 1 <= t->n_vector_regs;
+}
+
+static double round_cost(const Target *t, int pixels, int nr) {
+    if (pixels == 0 || nr == 0) return 0;
+    double muls = pixels * nr, all = muls + pixels + nr + 1;
+    double cost = muls / ports;
+    cost = cost < (pixels + nr) / loads ? (pixels + nr) / loads : cost;
+    cost = cost < all / decode ? all / decode : cost;
+    cost = cost < latency ? latency : cost;
+    cost = cost < nr * t->vector_bits / 8 / l2_bytes ? nr * t->vector_bits / 8 / l2_bytes : cost;
+    return cost + 0.01 * all + 0.2; /* the fewer instructions, and the fewer tiles, the better */
+}
+
+double tile_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw) {
+    double rows = (double)(h / mh), cols = (double)(w / mw);
+    int rest_h = (int)(h % mh), rest_w = (int)(w % mw);
+    return rows * cols * round_cost(t, mh * mw, nr) + rows * round_cost(t, mh * rest_w, nr) +
+           cols * round_cost(t, rest_h * mw, nr) + round_cost(t, rest_h * rest_w, nr);
+}
+
+void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw) {
+    double best = -1;
+    *mh = *mw = 1;
+    for (int y = 1; y <= MAX_TILE && y <= h; y++)
+        for (int x = 1; x <= MAX_TILE && x <= w && fits(t, x * y, nr); x++) {
+            double cost = tile_cost(t, h, w, nr, y, x);
+            if (best >= 0 && cost >= best) continue;
+            best = cost;
+            *mh = y;
+            *mw = x;
+        }
+}
+
+static double panels_cost(const Target *t, int64_t pixels, int64_t vectors, int nr) {
+    int rest = (int)(vectors % nr), mh, mw;
+    tile_pixels(t, pixels, 1, nr, &mh, &mw);
+    double cost = (double)(vectors / nr) * tile_cost(t, pixels, 1, nr, mh, mw);
+    if (!rest) return cost;
+    tile_pixels(t, pixels, 1, rest, &mh, &mw);
+    return cost + tile_cost(t, pixels, 1, rest, mh, mw);
+}
+
+int tile_vectors(const Target *t, int64_t pixels, int64_t channels, int lanes) {
+    int64_t vectors = ceil_div(channels, lanes);
+    int best = 1;
+    double best_cost = -1;
+    for (int nr = 1; nr <= MAX_NR && nr <= vectors && fits(t, 1, nr); nr++) {
+        double cost = panels_cost(t, pixels, vectors, nr);
+        if (best_cost >= 0 && cost >= best_cost) continue;
+        best = nr;
+        best_cost = cost;
+    }
+    return best;
+}
+
+int tile_lanes(const Target *t, int64_t channels) {
+    int lanes = target_lanes(t, 32);
+    while (lanes > 1 && lanes / 2 >= channels) lanes /= 2;
+    return lanes;
+}
+
+/* ---- panels -------------------------------------------------------------------------------------------------- */
+
+static int64_t rounds_of(const PanelPack *p) {
+    int64_t rounds = 1;
+    for (int i = 0; i < p->n; i++) rounds *= p->count[i];
+    return rounds;
+}
+
+int64_t panel_group_bytes(const PanelPack *p) { return rounds_of(p) * round_up(p->channels, p->lanes) * 4; }
+int64_t panel_bytes(const PanelPack *p) { return p->groups * panel_group_bytes(p); }
+
+static float source_at(const PanelPack *p, int64_t at) {
+    const float *data = p->tensor->data;
+    return p->scale * data[p->tensor->splat ? 0 : at];
+}
+
+/* Writes all rounds of the channels [from, from + n) of a group as rows of `width`; returns the end. */
+static float *fill_panel(const PanelPack *p, int64_t group, int64_t from, int64_t n, int64_t width, float *dst) {
+    int64_t idx[MAX_REDUCE] = {0}, rounds = rounds_of(p), at = group * p->stride_g + from * p->stride_c;
+    for (int64_t r = 0; r < rounds; r++, dst += width) {
+        for (int64_t c = 0; c < n; c++) dst[c] = source_at(p, at + c * p->stride_c);
+        for (int d = p->n - 1; d >= 0; d--) {
+            at += p->stride[d];
+            if (++idx[d] < p->count[d]) break;
+            at -= p->count[d] * p->stride[d];
+            idx[d] = 0;
+        }
+    }
+    return dst;
+}
+
+void panel_fill(void *pack, uint8_t *dst) {
+    const PanelPack *p = pack;
+    int64_t panel = (int64_t)p->nr * p->lanes;
+    float *to = (float *)(void *)dst;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t c = 0; c < p->channels; c += panel) {
+            int64_t n = i64_min(panel, p->channels - c);
+            to = fill_panel(p, g, c, n, round_up(n, p->lanes), to);
+        }
+}
+
+static const char *panel_key(Arena *a, const PanelPack *p) {
+    Text t = {.arena = a};
+    text_add(&t, "panels %d x %d of %lld:%lld %lld:%lld", p->nr, p->lanes, (long long)p->groups, (long long)p->stride_g,
+             (long long)p->channels, (long long)p->stride_c);
+    for (int i = 0; i < p->n; i++) text_add(&t, " %lld:%lld", (long long)p->count[i], (long long)p->stride[i]);
+    text_add(&t, " * ");
+    text_f32(&t, p->scale);
+    return t.s;
+}
+
+int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack) {
+    void *ctx = arena_copy(p->arena, pack, sizeof *pack);
+    return plan_pack(p, v, panel_key(p->arena, pack), panel_bytes(pack), panel_fill, ctx);
+}
+
+int plan_channel_pack(KernelPlan *p, const Value *v, int64_t groups, int64_t channels, int64_t stride, int lanes,
+                      float scale) {
+    PanelPack pack = {.tensor = v->constant,
+                      .groups = groups,
+                      .channels = channels,
+                      .stride_g = channels * stride,
+                      .stride_c = stride,
+                      .nr = 1,
+                      .lanes = lanes,
+                      .scale = scale};
+    return plan_panels(p, v, &pack);
+}

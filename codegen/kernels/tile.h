@@ -1,0 +1,120 @@
+/* The register tile of all dense float kernels: mh x mw pixels by nr vectors of channels, held in registers over the
+ * whole reduction. Every step of the reduction loads nr vectors of B (weights: lanes are output channels), broadcasts
+ * one scalar of A per pixel and does mh * mw * nr multiply-adds.
+ *
+ *     for each round of the reduction loops:                 a, b: addresses of this round
+ *         for p in pixels: x = broadcast(a + offset[p])      offsets are compile-time constants
+ *             for r < nr:  acc[p][r] += x * load(b + r)
+ *
+ * A convolution, a matrix product and a phase of a transposed convolution differ in strides only. A Sweep walks such
+ * tiles over a whole layer. */
+#ifndef QCC_CODEGEN_KERNELS_TILE_H
+#define QCC_CODEGEN_KERNELS_TILE_H
+
+#include "codegen/kernel.h"
+
+/* One loop of the reduction: how often, and by how much A and B advance each time: A in bytes, B in bytes or, if it
+ * lies in panels, in rows of a panel. */
+typedef struct Reduce {
+    int64_t n, a, b;
+} Reduce;
+enum { MAX_REDUCE = MAX_RANK };
+
+typedef struct Reduction {
+    int n;
+    Reduce loop[MAX_REDUCE]; /* the innermost last */
+} Reduction;
+/* Adds an inner loop; one of a single round is left out, and one that continues its outer neighbour becomes part of it.
+ */
+void reduction_add(Reduction *r, int64_t n, int64_t a, int64_t b);
+int64_t reduction_rounds(const Reduction *r);
+
+/* The most vectors of B in a tile. */
+enum { MAX_NR = 8, MAX_TILE = 32 };
+
+/* Vectors of B per panel for `pixels` results of `channels` channels, each vector of `lanes`: the cheapest by the
+ * target's registers and ports. */
+int tile_vectors(const Target *t, int64_t pixels, int64_t channels, int lanes);
+/* The cheapest block mh x mw for an image of h x w pixels and nr vectors. */
+void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw);
+/* Vector operations that h x w pixels of nr vectors cost per round of the reduction, ragged edges included. */
+double tile_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw);
+/* f32 lanes that suit `channels`: the target's, or fewer where the channels would leave most of them empty. */
+int tile_lanes(const Target *t, int64_t channels);
+
+/* ---- weights ------------------------------------------------------------------------------------------------- */
+
+/* How constant weights become panels. Element (g, c, k...) of the source lies at group * stride_g + c * stride_c +
+ * sum(k_i * stride[i]), in elements. Prepared, for nr = 2:
+ *
+ *     group 0                                          group 1 ...
+ *     panel 0                          panel 1 ...
+ *     k=0: [c0 .. c15][c16 .. c31]  k=1: ...           channels past the last are zero;
+ *                                                      the last panel has as few vectors as it needs
+ */
+typedef struct PanelPack {
+    const Tensor *tensor;
+    int64_t groups, channels; /* channels of one group */
+    int64_t stride_g, stride_c;
+    int n;
+    int64_t count[MAX_REDUCE], stride[MAX_REDUCE]; /* the reduction, the innermost last */
+    int nr, lanes;
+    float scale; /* factor on every weight */
+} PanelPack;
+int64_t panel_bytes(const PanelPack *p); /* of all groups */
+int64_t panel_group_bytes(const PanelPack *p);
+void panel_fill(void *pack, uint8_t *dst); /* ConstPack.fill with a PanelPack as context */
+/* plan_pack with a key that says the format. */
+int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack);
+
+/* A per-channel constant (a bias) as f32, times `scale`, padded with zeros to whole vectors in each group. `stride` in
+ * elements from channel to channel: 1, or 0 where one value serves all. */
+int plan_channel_pack(KernelPlan *p, const Value *v, int64_t groups, int64_t channels, int64_t stride, int lanes,
+                      float scale);
+
+/* ---- walking a layer ----------------------------------------------------------------------------------------- */
+
+/* Anything outside the image: batch, depth. */
+typedef struct Outer {
+    int64_t n, a, b; /* rounds, bytes by which A and B advance */
+    int dim;         /* of the output */
+} Outer;
+
+/* An image axis: bytes of A per pixel, and the output's coordinate from + i * step in dimension dim (-1: none). */
+typedef struct Axis {
+    int64_t a;
+    int dim;
+    int64_t from, step;
+} Axis;
+
+/* What a sweep's division into blocks and tiles depends on. */
+typedef struct SweepShape {
+    int64_t outer, h, w;      /* pixels of an image, images */
+    int64_t groups, channels; /* channels: results per group */
+    int nr, lanes;
+    int64_t row_bytes;    /* of A that a further row of pixels takes */
+    int64_t weight_bytes; /* of B in all */
+} SweepShape;
+/* Independent units of work, for plan_tasks. */
+int64_t sweep_units(const Target *t, const SweepShape *s);
+
+typedef struct Sweep {
+    KernelEmit *k;
+    SweepShape shape; /* outer is filled by sweep_emit */
+    Reg a, b;
+    Reg bias; /* f32 [groups][channels rounded up to lanes], or NULL: 0 */
+    int n_outer;
+    Outer outer[MAX_RANK];
+    Axis h, w;
+    int dim_c; /* the output's dimension that lies along the lanes */
+    Reduction reduction;
+    int64_t a_group, b_group, b_panel; /* bytes from group to group, from panel to panel */
+    bool panels;         /* B is prepared; else its channels are read where they lie, and are neighbours */
+    float scale;         /* of the sum */
+    const Place *addend; /* added to the scaled sum, times addend_scale, broadcast to the output; or NULL */
+    float addend_scale;
+} Sweep;
+/* Emits this task's share of the layer: the accumulation, the epilogue and the stores. */
+void sweep_emit(Sweep *s);
+
+#endif

@@ -1,0 +1,81 @@
+/* Graphs of nodes with operands whose sums of products are exact. */
+#include "tests/kernel_case.h"
+
+#include "tests/codegen_support.h"
+#include "tests/support.h"
+
+KernelCase *kernel_case_new(void) {
+    Arena first = {0};
+    KernelCase *c = NEW(&first, KernelCase);
+    c->arena = first;
+    c->seed = 1;
+    diags_init(&c->diags, &c->arena);
+    c->graph = graph_new(&c->arena, NULL, "case");
+    return c;
+}
+
+/* -8 .. 8, from the linear congruential generator of Numerical Recipes. */
+static int draw(KernelCase *c) {
+    c->seed = c->seed * 1664525u + 1013904223u;
+    return (int)(c->seed >> 24) % 17 - 8;
+}
+
+static Tensor *exact_tensor(KernelCase *c, Elem elem, Shape s) {
+    Tensor *t = tensor_new(&c->arena, (Type){elem, s});
+    for (int64_t i = 0; i < shape_count(&s); i++) {
+        if (elem_is_float(elem))
+            tensor_set(t, i, draw(c) / 8.0);
+        else
+            tensor_set_int(t, i, elem_info[elem].kind == ELEM_I ? draw(c) : draw(c) & 7);
+    }
+    return t;
+}
+
+Value *kernel_input(KernelCase *c, Elem elem, Shape s) {
+    const Tensor *t = exact_tensor(c, elem, s);
+    vec_push(&c->arena, &c->feeds, t);
+    return graph_input(c->graph, arena_printf(&c->arena, "in%zu", c->feeds.n - 1), t->type);
+}
+
+Value *kernel_weight(KernelCase *c, Elem elem, Shape s) {
+    return graph_constant(c->graph, "", exact_tensor(c, elem, s));
+}
+
+/* What a failure names. */
+static const char *node_words(KernelCase *c, const Node *n, const char *attrs) {
+    Text t = {.arena = &c->arena};
+    text_add(&t, "%s(", op_def(n->op)->name);
+    for (int i = 0; i < n->n_in; i++) {
+        if (n->in[i]) text_add(&t, "%s%s", n->in[i]->constant ? "const " : "", type_str(&c->arena, &n->in[i]->type));
+        text_add(&t, i + 1 < n->n_in ? ", " : ") ");
+    }
+    text_add(&t, "%s", attrs ? attrs : "");
+    return t.s;
+}
+
+void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in) {
+    Loc loc = LOC_NONE;
+    loc.file = "case.onnx";
+    Node *n = graph_node(c->graph, NULL, op, loc, n_in, in, n_out);
+    if (attrs) node_set_attrs_text(n, attrs);
+    if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
+    for (int i = 0; i < n_out; i++) graph_output(c->graph, node_words(c, n, attrs), n->out[i]);
+}
+
+/* The host's own CPU where that is x86 has all three. */
+static const char *const cpus[] = {NULL,
+#ifdef __x86_64__
+                                   "x86-64-v3", "x86-64-v2"
+#endif
+};
+
+void kernel_case_check(KernelCase *c) {
+    for (size_t i = 0; i < COUNT_OF(cpus); i++) {
+        CodegenOptions o = test_options;
+        o.cpu = cpus[i];
+        o.strict = true;
+        check_graph(&c->arena, c->graph, c->feeds.at, &o, c->tolerance);
+    }
+    Arena all = c->arena;
+    arena_free(&all);
+}

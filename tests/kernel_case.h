@@ -1,0 +1,34 @@
+/* Kernels under test: a graph of independent nodes is compiled for a CPU, run between guard pages and held against the
+ * evaluator. Use:
+ *     KernelCase *c = kernel_case_new();
+ *     Value *x = kernel_input(c, QCC_F32, DIMS(1, 8, 5, 5)), *w = kernel_weight(c, QCC_F32, DIMS(4, 8, 3, 3));
+ *     kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, x, w);
+ *     kernel_case_check(c);
+ * Float operands are small multiples of 1/8, so that sums of products are exact in whatever order: results must be
+ * equal. */
+#ifndef QCC_TESTS_KERNEL_CASE_H
+#define QCC_TESTS_KERNEL_CASE_H
+
+#include "ir/op.h"
+
+typedef struct KernelCase {
+    Arena arena;
+    Diags diags;
+    Graph *graph;
+    uint32_t seed;
+    VEC(const Tensor *) feeds; /* of the graph's inputs */
+    double tolerance;          /* 0: equal; else relative to the largest magnitude of the output */
+} KernelCase;
+
+KernelCase *kernel_case_new(void);
+Value *kernel_input(KernelCase *c, Elem elem, Shape s);
+Value *kernel_weight(KernelCase *c, Elem elem, Shape s); /* a constant */
+/* Adds a node all of whose outputs are outputs of the graph. */
+void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in);
+#define kernel_node(c, op, attrs, n_out, ...) \
+    kernel_node_of((c), (op), (attrs), (n_out), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
+/* Compiles for vectors of 512, 256 and 128 bits as far as the host has them, runs, compares; no fallback is allowed.
+ * The case goes. */
+void kernel_case_check(KernelCase *c);
+
+#endif
