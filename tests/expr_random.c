@@ -40,7 +40,7 @@ static int64_t random_int(uint64_t *seed) {
     case 0:
         return random_below(seed, 7) - 3;
     case 1:
-        return (int64_t)((uint64_t)1 << random_below(seed, 64)) - random_below(seed, 2);
+        return (int64_t)(((uint64_t)1 << random_below(seed, 64)) - (uint64_t)random_below(seed, 2));
     default:
         return (int64_t)random_bits(seed) >> random_below(seed, 64);
     }
