@@ -33,7 +33,8 @@ static bool known(const Control *c, const Value *v, const char *what, int64_t *o
         return false;
     }
     if (!v->constant) {
-        diag(c->imp->d, D_NOT_STATIC, c->loc, "%s '%s' is known only at run time", what, v->name);
+        diag(c->imp->d, D_NOT_STATIC, c->loc, "%s must be known, but is computed from the graph's input %s", what,
+             value_sources(c->imp->arena, v));
         return false;
     }
     if (shape_count(&v->type.shape) != 1 || elem_is_float(v->type.elem)) {

@@ -79,6 +79,7 @@ void function_inline(Import *imp, Scope *s, const Onnx__NodeProto *n, const Onnx
                      Value *const *in, Value **out) {
     Call call = {.outer = s->call, .function = f};
     Scope body = {.call = &call};
+    int errors = imp->d->n_errors;
     for (size_t i = 0; i < n->n_output; i++) out[i] = import_poison(imp);
     if (!check_call(imp, s, n, f, loc)) return;
     bind_attrs(imp, s, n, &call);
@@ -95,9 +96,9 @@ void function_inline(Import *imp, Scope *s, const Onnx__NodeProto *n, const Onnx
     imp->depth--;
     for (size_t i = 0; i < n->n_output; i++) {
         Value *v = scope_find(&body, f->output[i]);
-        if (v)
+        if (v && v != &imp->absent)
             out[i] = v;
-        else
+        else if (imp->d->n_errors == errors)
             diag(imp->d, D_GRAPH_STRUCTURE, loc, "output '%s' of function '%s' is made by none of its nodes",
                  f->output[i], proto_str(f->name));
     }

@@ -161,6 +161,7 @@ static void refuse_symbolic(Inputs *s, const Input *in, int dim) {
 
 static bool complete_shape(Inputs *s, Input *in) {
     Declared *d = &in->declared;
+    bool complete = true;
     if (!d->has_shape) {
         Diag *g = diag(s->imp->d, D_SYMBOLIC_DIM, loc_of(s->imp), "%s has no shape", in->what);
         diag_hint(s->imp->d, g, "--shape %s=AxBxC", in->name);
@@ -169,12 +170,12 @@ static bool complete_shape(Inputs *s, Input *in) {
     for (int i = 0; i < d->shape.rank; i++) {
         if (d->shape.dim[i] >= 0) continue;
         const Dim *known = *d->names[i] ? map_get(&s->dims, d->names[i]) : NULL;
-        if (!known) {
-            refuse_symbolic(s, in, i);
-            return false;
-        }
-        d->shape.dim[i] = known->size;
+        if (known)
+            d->shape.dim[i] = known->size;
+        else
+            refuse_symbolic(s, in, i), complete = false;
     }
+    if (!complete) return false;
     Type t = {d->elem, d->shape};
     if (type_bytes(&t) >= 0) return true;
     diag(s->imp->d, D_SIZE_LIMIT, loc_of(s->imp), "%s is too large: %s", in->what, type_str(s->imp->arena, &t));

@@ -292,6 +292,14 @@ static bool tile_repeats(Draft *d) {
     return true;
 }
 
+/* output_shape could begin with the batch and the channels. */
+static bool spatial_shape(Draft *d) {
+    const Attr *a = draft_attr(d, "output_shape");
+    if (!a || a->kind != ATTR_INTS || !has_operands(d, 1) || a->n != operand_shape(d, 0)->rank || a->n < 2) return true;
+    draft_put(d, (Attr){.name = "output_shape", .kind = ATTR_INTS, .n = a->n - 2, .ints = a->ints + 2});
+    return true;
+}
+
 /* ---- resizing
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -316,12 +324,57 @@ static bool scales_operand(Draft *d) {
     return drop(d, "scales");
 }
 
+/* The scales of a nearest Resize that shrink (or grow), the others 1. */
+static Value *part_of_scales(Draft *d, const Tensor *scales, bool shrink) {
+    int64_t n = shape_count(&scales->type.shape);
+    double *part = NEW_ARRAY(d->imp->arena, double, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        double s = tensor_get(scales, i);
+        part[i] = (s < 1) == shrink ? s : 1;
+    }
+    return const_floats(d, QCC_F32, 1, (size_t)n, part);
+}
+
+/* Set 10 took the nearest element above where it shrank, and the one below where it grew. Axes do not touch each other,
+ * so the growing ones go first, in a node of their own. */
+static bool round_by_direction(Draft *d, Value *scales) {
+    const Attr modes[] = {{.name = "coordinate_transformation_mode", .kind = ATTR_STRING, .s = "asymmetric"},
+                          {.name = "nearest_mode", .kind = ATTR_STRING, .s = "floor"}};
+    bool grows = false, shrinks = false;
+    for (int64_t i = 0; i < shape_count(&scales->type.shape); i++) {
+        double s = tensor_get(scales->constant, i);
+        grows = grows || s > 1;
+        shrinks = shrinks || s < 1;
+    }
+    if (!shrinks) return true;
+    draft_put_string(d, "nearest_mode", "ceil");
+    if (!grows) return true;
+    Value *in[] = {d->in.at[0], NULL, part_of_scales(d, scales->constant, false)};
+    d->in.at[0] = draft_emit(d, "Resize", 3, in, 2, modes);
+    d->in.at[2] = part_of_scales(d, scales->constant, true);
+    return true;
+}
+
 static bool resize_operands(Draft *d) {
     Value *scales = draft_in(d, 1);
+    bool nearest = !draft_attr(d, "mode") || has_string(d, "mode", "nearest");
     draft_set_in(d, 1, NULL);
     draft_set_in(d, 2, scales);
     draft_put_string(d, "coordinate_transformation_mode", "asymmetric");
     draft_put_string(d, "nearest_mode", "floor");
+    return !nearest || !scales || !scales->constant || !has_operands(d, 1) || round_by_direction(d, scales);
+}
+
+/* x = (i + 0.5) / s is half_pixel's x plus a half: rounding it down at ties is the other's ceil, and its floor is the
+ * other's rounding up. */
+static bool tf_half_pixel(Draft *d) {
+    if (!has_string(d, "coordinate_transformation_mode", "tf_half_pixel_for_nn")) return true;
+    bool floor = has_string(d, "nearest_mode", "floor");
+    if (!floor && draft_attr(d, "nearest_mode") && !has_string(d, "nearest_mode", "round_prefer_floor")) {
+        return draft_error(d, D_UNSUPPORTED_FORM, "tf_half_pixel_for_nn is not supported with this nearest_mode");
+    }
+    draft_put_string(d, "coordinate_transformation_mode", "half_pixel");
+    draft_put_string(d, "nearest_mode", floor ? "round_prefer_ceil" : "ceil");
     return true;
 }
 

@@ -144,8 +144,10 @@ static int opset_of(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc l
 static void walk_node(Import *imp, Scope *s, const Onnx__NodeProto *n, int index) {
     Arena *a = imp->arena;
     Loc loc = {.file = imp->file, .index = index};
-    loc.node = arena_printf(a, "%s%s", s->prefix, proto_str(n->name));
+    const char *name = proto_str(n->name);
     loc.op = arena_str(a, proto_str(n->op_type));
+    /* Within a body a path that ended in nothing would not tell its nodes apart. */
+    loc.node = arena_printf(a, "%s%s", s->prefix, *name || !*s->prefix ? name : loc.op);
     Value **in = NEW_ARRAY(a, Value *, n->n_input + 1), **out = NEW_ARRAY(a, Value *, n->n_output + 1);
     for (size_t i = 0; i < n->n_input; i++) in[i] = *n->input[i] ? find_operand(imp, s, loc, n->input[i]) : NULL;
     for (size_t i = 0; i < n->n_output; i++) out[i] = import_poison(imp);
@@ -201,6 +203,7 @@ void walk_initializers(Import *imp, Scope *s, const Onnx__GraphProto *g) {
 
 void walk_body(Import *imp, Scope *s, const Onnx__GraphProto *g, Value *const *in, Value **out) {
     Loc loc = {.file = imp->file, .index = -1, .node = s->prefix};
+    int errors = imp->d->n_errors;
     for (size_t i = 0; i < g->n_output; i++) out[i] = import_poison(imp);
     for (size_t i = 0; i < g->n_input; i++) scope_bind(imp, s, loc, proto_str(g->input[i]->name), in[i]);
     if (imp->depth >= MAX_CALL_DEPTH) {
@@ -216,7 +219,7 @@ void walk_body(Import *imp, Scope *s, const Onnx__GraphProto *g, Value *const *i
         Value *v = scope_find(s, name);
         if (v && v != &imp->absent)
             out[i] = v;
-        else
+        else if (imp->d->n_errors == errors)
             diag(imp->d, D_GRAPH_STRUCTURE, loc, "output '%s' of the body is made by none of its nodes", name);
     }
 }

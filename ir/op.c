@@ -166,6 +166,24 @@ static void type_outputs(Infer *c, const OpDef *def, const Elem bound[26]) {
     }
 }
 
+const char *value_sources(Arena *a, const Value *v) {
+    VEC(const Value *) list = {0};
+    Map seen = {0};
+    Text names = {.arena = a};
+    text_put(&names, "", 0);
+    vec_push(a, &list, v);
+    for (size_t k = 0; k < list.n; k++) {
+        const Node *def = list.at[k]->def;
+        if (!def && !list.at[k]->constant) text_add(&names, "%s'%s'", names.n ? ", " : "", list.at[k]->name);
+        for (int i = 0; def && i < def->n_in; i++) {
+            if (!def->in[i] || map_get_ptr(&seen, def->in[i])) continue;
+            map_put_ptr(a, &seen, def->in[i], def->in[i]);
+            vec_push(a, &list, def->in[i]);
+        }
+    }
+    return names.s;
+}
+
 static bool check_static(Infer *c, const OpDef *def) {
     const Node *n = c->node;
     int n_in = own_operands(def, n);
@@ -177,8 +195,9 @@ static bool check_static(Infer *c, const OpDef *def) {
             return infer_error(c, D_CONST_UNBOUND, i, "operand %d (%s) must be known, but is the graph's input '%s'", i,
                                o->name, v->name);
         }
-        return infer_error(c, D_NOT_STATIC, i, "operand %d (%s) must be known, but is computed at run time", i,
-                           o->name);
+        return infer_error(c, D_NOT_STATIC, i,
+                           "operand %d (%s) must be known, but is computed from the graph's input %s", i, o->name,
+                           value_sources(c->diags->arena, v));
     }
     return true;
 }

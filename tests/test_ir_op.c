@@ -109,7 +109,8 @@ static void constants_are_asked_for(void **state) {
     case_refused(c, OP_Reshape, NULL, D_CONST_UNBOUND, "must be known, but is the graph's input '");
     c->in[1] = graph_node(c->graph, NULL, OP_Neg, LOC_NONE, 1, &c->in[1], 1)->out[0];
     assert_true(node_infer(&c->diags, c->in[1]->def));
-    case_refused(c, OP_Reshape, NULL, D_NOT_STATIC, "operand 1 (shape) must be known, but is computed at run time");
+    case_refused(c, OP_Reshape, NULL, D_NOT_STATIC,
+                 "operand 1 (shape) must be known, but is computed from the graph's input ");
     case_free(c);
 }
 

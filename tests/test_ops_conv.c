@@ -117,7 +117,9 @@ TEST(conv_attribute_refusals) {
 TEST(conv_operand_refusals) {
     OPEN;
     operands(c, case_ramp(c, QCC_F32, DIMS(1, 4, 4, 4)), F32(c, DIMS(3, 2, 2, 2), 1));
-    case_refused(c, OP_Conv, NULL, D_OPERAND_SHAPE, "4 input channels; the weights and group 1 want 2");
+    case_refused(c, OP_Conv, NULL, D_OPERAND_SHAPE, "4 input channels; the weights take 2 in each of 1 groups");
+    case_refused(c, OP_Conv, "group=9223372036854775807", D_OPERAND_SHAPE,
+                 "the weights take 2 in each of 9223372036854775807");
     case_refused(c, OP_Conv, "group=2", D_ATTRIBUTE, "group 2 does not divide 3 output channels");
     operands(c, case_ramp(c, QCC_F32, DIMS(1, 2, 4, 4)), F32(c, DIMS(3, 2, 2, 2), 1));
     case_in(c, F32(c, DIMS(2), 1));

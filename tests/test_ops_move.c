@@ -457,6 +457,9 @@ TEST(trilu) {
     c->n_in = 0;
     case_in(c, F32(c, DIMS(2), 1));
     case_refused(c, OP_Trilu, NULL, D_OPERAND_SHAPE, "rank 1; at least rank 2 is wanted");
+    c->n_in = 0;
+    c->in[c->n_in++] = graph_input(c->graph, "long", (Type){QCC_I8, DIMS(1, 1 << 27)});
+    case_refused(c, OP_Trilu, NULL, D_SIZE_LIMIT, "a matrix with a side of more than 67108864");
     case_free(c);
 }
 

@@ -1,8 +1,8 @@
 /* Comparisons, logic and selection. */
+#include "ir/expr_words.h"
 #include "ir/op.h"
 
 static void apply_2(ExprOp *o, XOp op, int left, int right) { o->result = x_2(o->b, op, o->in[left], o->in[right]); }
-static X not(ExprBuilder * b, X p) { return x_2(b, X_XOR, p, x_const_int(b, QCC_BOOL, 1)); }
 
 void expr_And(ExprOp *o) { apply_2(o, X_AND, 0, 1); }
 void expr_Or(ExprOp *o) { apply_2(o, X_OR, 0, 1); }

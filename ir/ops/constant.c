@@ -3,9 +3,6 @@
 
 #include <math.h>
 
-/* Dense constants made of a few numbers are bounded: a file of a hundred bytes shall not ask for a terabyte. */
-#define MAX_MADE ((int64_t)1 << 28)
-
 bool op_is_static(OpId op) { return op == OP_Shape || op == OP_Size || op == OP_EyeLike; }
 
 static void becomes(Expand *e, const Tensor *t) { expand_result(e, 0, graph_constant(e->graph, "", t)); }

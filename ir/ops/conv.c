@@ -19,11 +19,12 @@ static void set_image(Infer *c, Elem elem, int64_t channels, const Window *w) {
 /* The shapes of Conv and its integer relative. */
 static bool infer_forward(Infer *c, Elem elem, int64_t *channels) {
     Window w;
+    int64_t wanted;
     if (!window_resolve(c, &w)) return false;
     const Shape *x = in_shape(c->node, 0), *k = in_shape(c->node, 1);
-    if (x->dim[1] != k->dim[1] * w.group)
-        return infer_error(c, D_OPERAND_SHAPE, 1, "%lld input channels; the weights and group %lld want %lld",
-                           (long long)x->dim[1], (long long)w.group, (long long)(k->dim[1] * w.group));
+    if (mul_overflow(k->dim[1], w.group, &wanted) || x->dim[1] != wanted)
+        return infer_error(c, D_OPERAND_SHAPE, 1, "%lld input channels; the weights take %lld in each of %lld groups",
+                           (long long)x->dim[1], (long long)k->dim[1], (long long)w.group);
     if (k->dim[0] % w.group != 0)
         return infer_error(c, D_ATTRIBUTE, 1, "group %lld does not divide %lld output channels", (long long)w.group,
                            (long long)k->dim[0]);

@@ -98,7 +98,7 @@ void expand_GatherND(Expand *e) {
 bool infer_ReverseSequence(Infer *c) {
     const Shape *x = in_shape(c->node, 0), *len = in_shape(c->node, 1);
     int64_t batch = node_int(c->node, "batch_axis"), time = node_int(c->node, "time_axis");
-    if (x->rank < 2) return infer_error(c, D_OPERAND_SHAPE, 0, "rank %d; wanted at least 2", x->rank);
+    if (!infer_rank_min(c, 0, 2)) return false;
     if (!((batch == 0 && time == 1) || (batch == 1 && time == 0)))
         return infer_error(c, D_ATTRIBUTE, -1,
                            "batch_axis %" PRId64 " and time_axis %" PRId64 "; wanted 0 and 1 or 1 and 0", batch, time);

@@ -4,6 +4,10 @@
 
 #include "ir/op.h"
 
+/* Elements of a dense constant that an operator makes up (Range, EyeLike, the positions in Trilu and OneHot): bounded,
+ * as a file of a hundred bytes shall not ask for a terabyte. */
+#define MAX_MADE ((int64_t)1 << 26)
+
 /* The integers of a constant operand; given = false (and n = 0) where the operand is absent. */
 typedef struct IntList {
     int64_t n;

@@ -6,7 +6,10 @@ bool infer_Trilu(Infer *c) {
     if (!infer_rank_min(c, 0, 2)) return false;
     if (has_in(c->node, 1) && shape_count(in_shape(c->node, 1)) != 1)
         return infer_error(c, D_OPERAND_SHAPE, 1, "%s; a scalar is wanted", shape_str(c->arena, in_shape(c->node, 1)));
-    set_out(c, 0, 0, in_shape(c->node, 0));
+    const Shape *s = in_shape(c->node, 0);
+    if (i64_max(s->dim[s->rank - 2], s->dim[s->rank - 1]) > MAX_MADE)
+        return infer_error(c, D_SIZE_LIMIT, 0, "a matrix with a side of more than %lld", (long long)MAX_MADE);
+    set_out(c, 0, 0, s);
     return true;
 }
 
@@ -32,8 +35,8 @@ bool infer_OneHot(Infer *c) {
         return infer_error(c, D_OPERAND_SHAPE, 1, "%s; a scalar is wanted", shape_str(c->arena, &depth->type.shape));
     if (!infer_axis(c, node_int(c->node, "axis"), in->rank + 1, &axis)) return false;
     double d = tensor_get(depth, 0);
-    if (!(d >= 1 && d <= (double)(1 << 28)))
-        return infer_error(c, D_OPERAND_VALUE, 1, "the depth is %g; 1 to 2^28 is wanted", d);
+    if (!(d >= 1 && d <= (double)MAX_MADE))
+        return infer_error(c, D_OPERAND_VALUE, 1, "the depth is %g; 1 to %lld is wanted", d, (long long)MAX_MADE);
     if (in->rank == MAX_RANK)
         return infer_error(c, D_OPERAND_SHAPE, 0, "rank %d is the largest; none can be added", MAX_RANK);
     Shape s = {.rank = in->rank + 1};
