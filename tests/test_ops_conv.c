@@ -199,6 +199,7 @@ TEST(transposed_sizes) {
     case_gives(c, OP_ConvTranspose, "strides=2 auto_pad=SAME_UPPER", F32(c, DIMS(1, 1, 6), 1, 10, 102, 20, 203, 30));
     case_gives(c, OP_ConvTranspose, "strides=2 auto_pad=SAME_LOWER", F32(c, DIMS(1, 1, 6), 10, 102, 20, 203, 30, 300));
     case_gives(c, OP_ConvTranspose, "strides=2 output_shape=8", F32(c, DIMS(1, 1, 8), 1, 10, 102, 20, 203, 30, 300, 0));
+    case_gives(c, OP_ConvTranspose, "strides=2 output_shape=1,1,5", F32(c, DIMS(1, 1, 5), 10, 102, 20, 203, 30));
     case_gives(c, OP_ConvTranspose, "strides=2 output_shape=5", F32(c, DIMS(1, 1, 5), 10, 102, 20, 203, 30));
     case_free(c);
 }

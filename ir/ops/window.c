@@ -29,6 +29,11 @@ static bool read_list(Infer *c, const char *name, int n, int64_t low, int64_t ab
     const int64_t *given = node_ints(c->node, name, &found);
     for (int i = 0; i < n; i++) out[i] = absent;
     if (!given) return true;
+    /* Old models gave the output's whole shape, which ONNX has since narrowed to the spatial axes. */
+    if (!strcmp(name, "output_shape") && found == n + 2) {
+        given += 2;
+        found = n;
+    }
     if (found != n) return infer_error(c, D_ATTRIBUTE, -1, "%s has %d entries; %d are wanted", name, found, n);
     for (int i = 0; i < n; i++) {
         if (given[i] < low || given[i] > MAX_STEP)
