@@ -3,6 +3,7 @@
  * that use them. */
 #include "codegen/program.h"
 #include "ir/op.h"
+#include "ir/ops/strided.h"
 
 /* ---- constants in programs ----------------------------------------------------------------------------------- */
 
@@ -81,6 +82,31 @@ static void to_map(Program *p, Node *n) {
     absorb(p, m);
 }
 
+/* A Pad that takes elements away is a Slice and then a Pad that only adds. False after diagnostics. */
+static bool split_pad(Program *p, Node *n) {
+    PadAxis axes[MAX_RANK];
+    const Shape *in = in_shape(n, 0), *out = &n->out[0]->type.shape;
+    int64_t start[MAX_RANK], end[MAX_RANK], pads[2 * MAX_RANK];
+    bool cuts = false;
+    pad_of_node(n, axes);
+    for (int d = 0; d < in->rank; d++) {
+        start[d] = axes[d].keep_from;
+        end[d] = axes[d].keep_to;
+        cuts = cuts || start[d] > 0 || end[d] < in->dim[d];
+        pads[d] = axes[d].begin;
+        pads[in->rank + d] = out->dim[d] - axes[d].begin - i64_max(0, end[d] - start[d]);
+    }
+    if (!cuts) return true;
+    Graph *g = p->graph;
+    Value *bounds[] = {n->in[0], graph_const_ints(g, "", in->rank, start), graph_const_ints(g, "", in->rank, end)};
+    Node *slice = graph_node(g, n, OP_Slice, n->loc, 3, bounds, 1);
+    if (!node_infer(p->diags, slice)) return false;
+    node_set_in(n, 0, slice->out[0]);
+    node_set_in(n, 1, graph_const_ints(g, "", 2 * (int64_t)in->rank, pads));
+    if (n->n_in > 3) node_set_in(n, 3, NULL);
+    return true;
+}
+
 static bool lower_node(Program *p, Node *n) {
     switch (op_def(n->op)->kind) {
     case OP_EXPR:
@@ -93,7 +119,7 @@ static bool lower_node(Program *p, Node *n) {
         return node_expand(p->diags, n);
     case OP_REF:
         absorb(p, n);
-        return true;
+        return n->op != OP_Pad || split_pad(p, n);
     case OP_CONTROL:
         diag(p->diags, D_UNSUPPORTED_OP, n->loc, "%s is left after import: its condition or trip count is not constant",
              op_def(n->op)->name);

@@ -1,0 +1,134 @@
+/* Reading and writing at computed places. An index is known only at run time and may be anything: it is brought into
+ * range, as the reference kernels do it, before it becomes an address.
+ *
+ *     for each position j of the indices:
+ *         i = index[j], counted from the end if negative, clamped
+ *         out[outer..., j..., inner...] = data[outer..., i, inner...]      a nest over outer and inner              */
+#include "codegen/kernels/nest.h"
+#include "ir/op.h"
+
+/* Index in [0, n), n >= 1. */
+static Reg wrap(Emit *e, Reg i, int64_t n) {
+    Reg zero = em_i64(e, 0);
+    i = em_select(e, em_compare(e, CMP_LT, i, zero), em_add(e, i, em_i64(e, n)), i);
+    return em_min(e, em_max(e, i, zero), em_i64(e, n - 1));
+}
+
+static Reg load_index(Emit *e, const Place *p, const Index *idx) {
+    Reg v = em_load(e, em_mem_type(e, p->elem), place_address(e, p, idx), elem_bytes(p->elem));
+    return em_sext(e, v, e->i64);
+}
+
+/* Copies a nest of one operand. */
+static void copy(KernelEmit *k, Nest *n, Elem elem, Reg to, Reg from) {
+    nest_simplify(n);
+    nest_emit(
+        k, n,
+        &(NestWork){.expr = expr_copy(k->em->arena, elem), .in = &from, .in_elem = &elem, .out = to, .out_elem = elem});
+}
+
+/* ---- Gather -------------------------------------------------------------------------------------------------- */
+
+static int gather_axis(Arena *a, const Node *n) {
+    Pack pack = {0};
+    node_pack(a, n, &pack);
+    return (int)pack.ints.at[0];
+}
+
+bool plan_gather(KernelPlan *p) {
+    const Node *n = p->node;
+    if (in_shape(n, 0)->dim[gather_axis(p->arena, n)] == 0) return false;
+    p->n_tasks = lines_tasks(p, in_shape(n, 1), 0, shape_count(&n->out[0]->type.shape));
+    plan_name(p, "%s_gather", elem_info[n->in[0]->type.elem].name);
+    return true;
+}
+
+void emit_gather(KernelEmit *k) {
+    Emit *e = k->em;
+    const Place *data = &k->in[0], *index = &k->in[1], *out = &k->out[0];
+    int axis = gather_axis(e->arena, k->node), many = index->shape.rank;
+    Lines l = lines_open(k, &index->shape, 0);
+    Reg i = wrap(e, load_index(e, index, l.idx), data->shape.dim[axis]);
+    Index at[MAX_RANK] = {{0}};
+    for (int d = 0; d < many; d++) at[axis + d] = l.idx[d];
+    Reg from = em_at_reg(e, data->base, em_mul(e, i, em_i64(e, data->stride[axis])));
+    Nest n = {.n_in = 1};
+    for (int d = 0; d < data->shape.rank; d++)
+        if (d != axis) nest_add(&n, data->shape.dim[d], out->stride[d < axis ? d : d - 1 + many], data->stride[d]);
+    copy(k, &n, data->elem, place_address(e, out, at), from);
+    lines_close(k, &l);
+}
+
+/* ---- ScatterND ----------------------------------------------------------------------------------------------- */
+
+enum { SCATTER_SET, SCATTER_ADD, SCATTER_MUL, SCATTER_MIN, SCATTER_MAX };
+
+/* What becomes of the old element (in0) and the update (in1); NaN from either side stays. */
+static const Expr *scatter_program(Arena *a, Elem elem, int how) {
+    ExprBuilder b = {.arena = a};
+    X p = x_in(&b, 0, elem), q = x_in(&b, 1, elem), r;
+    if (elem == QCC_F16 || elem == QCC_BF16) p = x_cast(&b, QCC_F32, p), q = x_cast(&b, QCC_F32, q);
+    bool real = elem_is_float(elem);
+    if (how == SCATTER_SET) return x_finish(&b, x_in(&b, 1, elem), 2);
+    if (how == SCATTER_ADD)
+        r = x_2(&b, X_ADD, p, q);
+    else if (how == SCATTER_MUL)
+        r = x_2(&b, X_MUL, p, q);
+    else {
+        X best = x_2(&b, how == SCATTER_MIN ? X_MIN : X_MAX, p, q);
+        r = best; /* q where either is NaN: right if q is */
+        if (real) r = x_select(&b, x_2(&b, X_EQ, p, p), best, p);
+    }
+    return x_finish(&b, x_cast(&b, elem, r), 2);
+}
+
+bool plan_scatter_nd(KernelPlan *p) {
+    const Node *n = p->node;
+    Pack pack = {0};
+    Elem e = n->in[0]->type.elem;
+    node_pack(p->arena, n, &pack);
+    if (shape_count(in_shape(n, 0)) == 0) return false;
+    if (pack.ints.at[0] != SCATTER_SET && (e == QCC_BOOL || elem_info[e].bits < 8)) return false;
+    plan_name(p, "%s_scatter", elem_info[e].name);
+    return true;
+}
+
+/* Address of the slice of the output that the tuple at `idx` of the indices names. */
+static Reg slice_address(KernelEmit *k, Index *idx, int depth) {
+    Emit *e = k->em;
+    const Place *out = &k->out[0], *index = &k->in[1];
+    Reg to = out->base;
+    for (int j = 0; j < depth; j++) {
+        idx[index->shape.rank - 1] = index_const(j);
+        Reg i = wrap(e, load_index(e, index, idx), out->shape.dim[j]);
+        to = em_at_reg(e, to, em_mul(e, i, em_i64(e, out->stride[j])));
+    }
+    idx[index->shape.rank - 1] = index_const(0);
+    return to;
+}
+
+void emit_scatter_nd(KernelEmit *k) {
+    Emit *e = k->em;
+    const Place *data = &k->in[0], *index = &k->in[1], *update = &k->in[2], *out = &k->out[0];
+    Pack pack = {0};
+    node_pack(e->arena, k->node, &pack);
+    Nest all = {.n_in = 1}, slice = {.n_in = 2};
+    for (int d = 0; d < out->shape.rank; d++) nest_add(&all, out->shape.dim[d], out->stride[d], data->stride[d]);
+    copy(k, &all, data->elem, out->base, data->base);
+    if (shape_count(&index->shape) == 0 || shape_count(&update->shape) == 0) return;
+    int tuple_axis = index->shape.rank - 1, depth = (int)index->shape.dim[tuple_axis];
+    Lines l = lines_open(k, &index->shape, 1u << tuple_axis);
+    Reg to = slice_address(k, l.idx, depth), from = em_address(e, update->base, tuple_axis, l.idx, update->stride);
+    for (int d = depth; d < out->shape.rank; d++) {
+        slice.in[1][slice.rank] = update->stride[d - depth + tuple_axis];
+        nest_add(&slice, out->shape.dim[d], out->stride[d], out->stride[d]);
+    }
+    nest_simplify(&slice);
+    nest_emit(k, &slice,
+              &(NestWork){.expr = scatter_program(e->arena, out->elem, (int)pack.ints.at[0]),
+                          .in = (Reg[]){to, from},
+                          .in_elem = (Elem[]){out->elem, out->elem},
+                          .out = to,
+                          .out_elem = out->elem});
+    lines_close(k, &l);
+}
