@@ -4,8 +4,7 @@
 
 #include "frontend/import.h"
 
-/* ---- helpers -------------------------------------------------------------------------------------------------------
- */
+/* ---- helpers ---- */
 
 typedef struct Control {
     Import *imp;
@@ -91,8 +90,7 @@ static Value *stack(const Control *c, size_t n, Value **v, int64_t axis, bool re
     return n == 1 ? parts[0] : draft_emit(c->at, "Concat", n, parts, 1, (Attr[]){attr_int("axis", axis)});
 }
 
-/* ---- If
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- If ---- */
 
 static void resolve_if(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc loc, Value *const *in, Value **out) {
     Control c = control_of(imp, s, n, loc);
@@ -107,8 +105,7 @@ static void resolve_if(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc loc,
     if (g) memcpy(out, run_body(&c, g, name, NULL), n->n_output * sizeof *out);
 }
 
-/* ---- Loop
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Loop ---- */
 
 typedef VEC(Value *) Values;
 
@@ -188,8 +185,7 @@ static void resolve_loop(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc lo
     }
 }
 
-/* ---- Scan
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Scan ---- */
 
 typedef struct ScanLoop {
     Control c;

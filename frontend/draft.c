@@ -12,7 +12,7 @@ Draft *draft_new(Import *imp, const char *op, int64_t opset, Loc loc, int n_out)
     return d;
 }
 
-/* ---- attributes and operands ------------------------------------------------------------------------------------- */
+/* ---- attributes and operands ---- */
 
 static Attr *find_attr(const Draft *d, const char *name) {
     for (size_t i = 0; i < d->attr.n; i++) {
@@ -68,8 +68,7 @@ bool draft_error(Draft *d, DiagId id, const char *fmt, ...) {
     return false;
 }
 
-/* ---- building ------------------------------------------------------------------------------------------------------
- */
+/* ---- building ---- */
 
 Value *draft_emit(const Draft *d, const char *op, size_t n_in, Value *const *in, size_t n_attr, const Attr *attrs) {
     Draft *e = draft_new(d->imp, op, OPSET_NEWEST, d->loc, 1);

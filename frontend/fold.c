@@ -11,29 +11,26 @@ enum { SPLAT_BYTES = 4096 /* below that, equal elements are not looked for */ };
 #define FOLD_WORK 4e9                  /* elements touched over the whole import, roughly; bounds the time to seconds */
 
 /* Operators whose result's elements are all elements of operand 0. */
-static const char *const movers[] = {
-    "Reshape", "Squeeze", "Unsqueeze", "Flatten",      "Identity",     "Transpose",
-    "Expand",  "Slice",   "Tile",      "DepthToSpace", "SpaceToDepth", "Split",
+static const OpId movers[] = {
+    OP_Reshape, OP_Squeeze, OP_Unsqueeze, OP_Flatten,      OP_Identity,     OP_Transpose,
+    OP_Expand,  OP_Slice,   OP_Tile,      OP_DepthToSpace, OP_SpaceToDepth, OP_Split,
 };
 /* The first of them that may change the order. */
 enum { N_VIEWS = 5 };
 
-static bool among(OpId op, const char *const *list, size_t n) {
+static bool among(OpId op, const OpId *list, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(op_def(op)->name, list[i]) == 0) return true;
+        if (list[i] == op) return true;
     }
     return false;
 }
-
-static bool is(const Node *n, const char *op) { return strcmp(op_def(n->op)->name, op) == 0; }
 
 static void replace_by_constants(Import *imp, Node *n, const Tensor *const *t, Value **out) {
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? graph_constant(imp->g, n->out[i]->name, t[i]) : NULL;
     graph_erase(n);
 }
 
-/* ---- splats and views
- * --------------------------------------------------------------------------------------------------- */
+/* ---- splats and views ---- */
 
 static const Tensor **new_results(Import *imp, const Node *n) {
     return NEW_ARRAY(imp->arena, const Tensor *, n->n_out);
@@ -68,8 +65,7 @@ static bool fold_moved(Import *imp, Node *n, Value **out) {
     return true;
 }
 
-/* ---- evaluation
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- evaluation ---- */
 
 typedef struct Cost {
     int64_t bytes; /* of the results */
@@ -134,7 +130,7 @@ static bool all_constant(const Node *n) {
 
 bool fold_node(Import *imp, Node *n, Value **out) {
     if (!(all_constant(n) || op_is_static(n->op)) || op_def(n->op)->kind == OP_CONTROL) return true;
-    if (is(n, "ConstantOfShape")) {
+    if (n->op == OP_ConstantOfShape) {
         fold_constant_of_shape(imp, n, out);
     } else if (op_is_static(n->op) || !fold_moved(imp, n, out)) {
         Cost c = cost_of(n);

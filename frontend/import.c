@@ -20,8 +20,7 @@ const Tensor *import_tensor(Import *imp, const Onnx__TensorProto *p, Loc loc) {
     return t;
 }
 
-/* ---- declared types
- * -------------------------------------------------------------------------------------------------- */
+/* ---- declared types ---- */
 
 static const char *foreign_kind(const Onnx__TypeProto *t) {
     switch (t->value_case) {
@@ -71,8 +70,7 @@ bool declared_type(Import *imp, Loc loc, const char *what, const Onnx__TypeProto
     return !t->tensor_type->shape || declared_shape(imp, loc, what, t->tensor_type->shape, out);
 }
 
-/* ---- inputs
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---- */
 
 typedef struct Input {
     const char *name, *what;
@@ -125,9 +123,28 @@ static Input *find_input(Inputs *s, const char *name) {
     return NULL;
 }
 
+static bool is_declared(const Inputs *s, const char *dim) {
+    for (size_t i = 0; i < s->list.n; i++) {
+        for (int k = 0; k < s->list.at[i].declared.shape.rank; k++) {
+            const char *name = s->list.at[i].declared.names[k];
+            if (name && strcmp(name, dim) == 0) return true;
+        }
+    }
+    return false;
+}
+
 static void apply_options(Inputs *s) {
     const ImportOptions *o = s->imp->o;
-    for (size_t i = 0; i < o->n_dims; i++) bind_dim(s, o->dims[i].name, o->dims[i].size);
+    for (size_t i = 0; i < o->n_dims; i++) {
+        const ImportDim *dim = &o->dims[i];
+        if (!is_declared(s, dim->name)) {
+            diag(s->imp->d, D_USAGE, loc_of(s->imp), "a size is given for '%s', which is no dimension of an input",
+                 dim->name);
+        } else if (!bind_dim(s, dim->name, dim->size)) {
+            diag(s->imp->d, D_USAGE, loc_of(s->imp), "the size %lld given for '%s' contradicts another",
+                 (long long)dim->size, dim->name);
+        }
+    }
     for (size_t i = 0; i < o->n_shapes; i++) {
         Input *in = find_input(s, o->shapes[i].input);
         if (in)
@@ -258,8 +275,7 @@ static void make_inputs(Import *imp, Scope *scope) {
     check_constants_used(imp, scope);
 }
 
-/* ---- outputs
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- outputs ---- */
 
 /* What a declaration says against a value's type; NULL: nothing. */
 static const char *contradiction(const Import *imp, const Declared *d, const Value *v) {
@@ -319,8 +335,7 @@ static void check_value_info(Import *imp, const Scope *scope) {
     }
 }
 
-/* ---- the model
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the model ---- */
 
 static bool check_header(Import *imp) {
     const Onnx__ModelProto *m = imp->model;

@@ -20,8 +20,7 @@ typedef struct Header {
     bool fortran;
 } Header;
 
-/* ---- reading -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 typedef struct Parser {
     Diags *d;
@@ -142,8 +141,7 @@ const Tensor *npy_parse(Arena *a, Diags *d, const char *what, ProtoBytes b) {
     return t;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static Elem numpy_elem(Elem e) {
     if (e == QCC_BF16) return QCC_F32;

@@ -36,8 +36,7 @@ typedef struct Zip {
     ProtoBytes b;
 } Zip;
 
-/* ---- reading -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static uint64_t little(const uint8_t *p, int bytes) {
     uint64_t v = 0;
@@ -186,8 +185,7 @@ bool npz_read(Arena *a, Diags *d, const char *path, NamedTensor **out, size_t *n
     return ok;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static void put(Text *t, uint64_t v, int bytes) {
     for (int i = 0; i < bytes; i++, v >>= 8) text_put(t, (const char[]){(char)(v & 255)}, 1);

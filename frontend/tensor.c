@@ -46,7 +46,7 @@ bool dims_import(Diags *d, Loc loc, const char *what, size_t n, const int64_t *d
     return true;
 }
 
-/* ---- the bytes ------------------------------------------------------------------------------------------------- */
+/* ---- the bytes ---- */
 
 typedef struct Reader {
     TensorSource *s;
@@ -106,7 +106,7 @@ static const Tensor *from_raw(Reader *r, ProtoBytes raw) {
     return from_bytes(r, raw.data);
 }
 
-/* ---- typed lists ------------------------------------------------------------------------------------------------- */
+/* ---- typed lists ---- */
 
 static bool check_list(Reader *r, const char *field, size_t n, int64_t want) {
     if (n == (size_t)want) return true;
@@ -163,8 +163,7 @@ static const Tensor *from_lists(Reader *r) {
     }
 }
 
-/* ---- other files --------------------------------------------------------------------------------------------------
- */
+/* ---- other files ---- */
 
 static const Tensor *refuse_external(Reader *r, const char *location, const char *why) {
     diag(r->s->d, D_EXTERNAL_DATA, r->loc, "the data of %s in '%s' cannot be read: %s", r->what, location, why);
@@ -209,8 +208,7 @@ static const Tensor *from_external(Reader *r) {
     return from_bytes(r, v->data + offset);
 }
 
-/* ---- the door -----------------------------------------------------------------------------------------------------
- */
+/* ---- the door ---- */
 
 static int count_forms(const Onnx__TensorProto *p) {
     return (p->has_raw_data != 0) + (p->n_float_data > 0) + (p->n_int32_data > 0) + (p->n_string_data > 0) +

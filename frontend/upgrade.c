@@ -4,8 +4,7 @@
 
 #include "frontend/import.h"
 
-/* ---- small things
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- small things ---- */
 
 static Value *const_floats(Draft *d, Elem elem, int rank, size_t n, const double *v) {
     int64_t count = (int64_t)n;
@@ -64,8 +63,7 @@ static bool has_string(const Draft *d, const char *name, const char *value) {
     return a && a->kind == ATTR_STRING && strcmp(a->s, value) == 0;
 }
 
-/* ---- what went, and what was renamed
- * --------------------------------------------------------------------------------------- */
+/* ---- what went, and what was renamed ---- */
 
 static bool drop(Draft *d, const char *name) {
     draft_drop(d, name);
@@ -108,8 +106,7 @@ static bool grid_modes(Draft *d) {
     return true;
 }
 
-/* ---- defaults
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- defaults ---- */
 
 static bool concat_axis(Draft *d) {
     if (!draft_attr(d, "axis")) draft_put_int(d, "axis", 1);
@@ -154,8 +151,7 @@ static bool name_to_number(Draft *d) {
     return draft_error(d, D_ELEM_TYPE, "element type '%s' is not supported", a->s);
 }
 
-/* ---- attributes that became operands
- * --------------------------------------------------------------------------------------- */
+/* ---- attributes that became operands ---- */
 
 static bool axes_operand(Draft *d) { return ints_to_operand(d, "axes", 1); }
 static bool shape_operand(Draft *d) { return ints_to_operand(d, "shape", 1); }
@@ -196,8 +192,7 @@ static bool number_mask(Draft *d) {
     return true;
 }
 
-/* ---- shapes
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- shapes ---- */
 
 /* Operand i with ones behind its dimensions, so that its first stands at `axis` of operand 0. */
 static bool align(Draft *d, size_t i, int64_t axis) {
@@ -300,8 +295,7 @@ static bool spatial_shape(Draft *d) {
     return true;
 }
 
-/* ---- resizing
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- resizing ---- */
 
 static bool upsample_scales(Draft *d) {
     const Attr *w = draft_attr(d, "width_scale"), *h = draft_attr(d, "height_scale");
@@ -386,8 +380,7 @@ static bool drop_empty_operands(Draft *d) {
     return true;
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static const struct {
     const char *op;

@@ -5,8 +5,7 @@
 
 enum { NODES_SHOWN = 8 }; /* of those that use an operator that is not supported */
 
-/* ---- names ---------------------------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 Value *scope_find(const Scope *s, const char *name) {
     for (; s; s = s->outer) {
@@ -48,8 +47,7 @@ static Value *find_operand(Import *imp, const Scope *s, Loc loc, const char *nam
     return import_poison(imp);
 }
 
-/* ---- one node
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- one node ---- */
 
 static void note_missing(Import *imp, Loc loc, const char *domain, const char *op) {
     Missing *m = NULL;
@@ -168,8 +166,7 @@ static void walk_node(Import *imp, Scope *s, const Onnx__NodeProto *n, int index
     }
 }
 
-/* ---- lists of nodes
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- lists of nodes ---- */
 
 bool walk_step(Import *imp, Loc loc) {
     if (++imp->steps <= MAX_STEPS) return true;

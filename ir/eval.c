@@ -134,7 +134,7 @@ static bool eval_kernel(Arena *a, Diags *d, const Node *n, const Tensor *const *
     if (def->n_out && def->out[def->n_out - 1].variadic) n_out = n->n_out;
     RefTensor *ins = NEW_ARRAY(scratch, RefTensor, n_in), *outs = NEW_ARRAY(scratch, RefTensor, n_out);
     for (int i = 0; i < own; i++) {
-        if (in[i]) ins[i] = ref_tensor(tensor_dense(scratch, in[i]));
+        if (in[i]) ins[i] = ref_tensor(op_is_static(n->op) ? in[i] : tensor_dense(scratch, in[i]));
     }
     for (int i = 0; i < n->n_out; i++) {
         if (!n->out[i]) continue;

@@ -185,7 +185,7 @@ static const char *compare_range(Case *c, const char *name, const Tensor *got, c
         most = fmax(most, w);
         if (!(e <= error)) error = e;
     }
-    if (error <= 1e-4 * (most - least)) return NULL;
+    if (error <= fmax(1e-4 * (most - least), 0x1p-23)) return NULL;
     return arena_printf(c->a, "'%s': the largest error is %g, of a range of %g", name, error, most - least);
 }
 
