@@ -26,6 +26,8 @@ static bool conv_fits(const Node *n) {
            shape_count(&n->out[0]->type.shape) > 0 && shape_count(&n->in[0]->type.shape) > 0;
 }
 
+static int64_t taps_of(const Conv *c) { return c->w.kernel[0] * c->w.kernel[1] * c->w.kernel[2] * c->in_channels; }
+
 static PanelPack weight_pack(const Conv *c, const Tensor *t) {
     const int64_t *k = c->w.kernel;
     int64_t taps = k[0] * k[1] * k[2];
@@ -41,8 +43,6 @@ static PanelPack weight_pack(const Conv *c, const Tensor *t) {
                        .lanes = c->lanes,
                        .scale = 1};
 }
-
-static int64_t taps_of(const Conv *c) { return c->w.kernel[0] * c->w.kernel[1] * c->w.kernel[2] * c->in_channels; }
 
 static SweepShape conv_shape(const Conv *c) {
     const Window *w = &c->w;
@@ -67,7 +67,7 @@ bool plan_conv_dense(KernelPlan *p) {
     c->in_channels = n->in[1]->type.shape.dim[1];
     c->channels = n->in[1]->type.shape.dim[0] / c->w.group;
     c->lanes = tile_lanes(p->target, c->channels);
-    c->nr = tile_vectors(p->target, c->w.out[1] * c->w.out[2], c->channels, c->lanes);
+    c->nr = tile_vectors(p->target, c->w.out[1], c->w.out[2], taps_of(c), c->channels, c->lanes);
     if (!wish_halo(p, &c->w)) return false;
     wish_channels(p);
     if (n->in[0]->type.shape.dim[1] >= FEW_CHANNELS) p->in[0].order = ORDER_CHANNELS;

@@ -118,7 +118,7 @@ bool plan_product(KernelPlan *kp) {
     if (in_shape(n, 1)->rank <= 2)
         for (int d = 0; d < p->n_batch; d++) rows *= n->out[0]->type.shape.dim[d];
     p->lanes = tile_lanes(kp->target, p->n);
-    p->nr = tile_vectors(kp->target, rows, p->n, p->lanes);
+    p->nr = tile_vectors(kp->target, rows, 1, p->k, p->n, p->lanes);
     plan_weights(kp, p);
     plan_addend(kp, p);
     if (p->dim_n >= 0) {

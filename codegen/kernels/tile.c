@@ -28,59 +28,74 @@ int64_t reduction_rounds(const Reduction *r) {
 /* ---- the cost of a tile -------------------------------------------------------------------------------------- */
 
 /* Of a core as they are sold now: two multiply-adds of four cycles latency and two loads per cycle, 4 to 5 instructions
- * decoded, 32 bytes per cycle from the second-level cache. */
-static const double ports = 2, loads = 2, decode = 4.5, latency = 4, l2_bytes = 32;
+ * decoded, and the bytes per cycle that B streams at while it is also computed with: from the second-level cache, and
+ * from beyond it where the weights are larger. */
+static const double ports = 2, loads = 2, decode = 4.5, latency = 4, near_bytes = 16, far_bytes = 9.5;
+enum { NEAR_WEIGHTS = 512 << 10, NEAR_PANEL = 640 << 10 };
+
+/* More pixels than this gain nothing, and their rows of channels, a power of two apart, would fall on too few sets of
+ * the first-level cache. */
+enum { MAX_PIXELS = 16 };
 
 static bool fits(const Target *t, int pixels, int nr) {
-    return pixels * nr <= MAX_TILE && pixels * nr + nr + 1 <= t->n_vector_regs;
+    return pixels <= MAX_PIXELS && pixels * nr <= MAX_TILE && pixels * nr + nr + 1 <= t->n_vector_regs;
 }
 
-static double round_cost(const Target *t, int pixels, int nr) {
+static double round_cost(const Target *t, int pixels, int nr, double b_rate) {
     if (pixels == 0 || nr == 0) return 0;
     double muls = pixels * nr, all = muls + pixels + nr + 1;
     double cost = muls / ports;
     cost = cost < (pixels + nr) / loads ? (pixels + nr) / loads : cost;
     cost = cost < all / decode ? all / decode : cost;
     cost = cost < latency ? latency : cost;
-    cost = cost < nr * t->vector_bits / 8 / l2_bytes ? nr * t->vector_bits / 8 / l2_bytes : cost;
+    double stream = nr * t->vector_bits / 8 / b_rate;
+    cost = cost < stream ? stream : cost;
     return cost + 0.01 * all + 0.2; /* the fewer instructions, and the fewer tiles, the better */
 }
 
-double tile_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw) {
+/* Of an image of h x w pixels in tiles of mh x mw, ragged edges included, per round of the reduction. */
+static double image_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw, double b_rate) {
     double rows = (double)(h / mh), cols = (double)(w / mw);
     int rest_h = (int)(h % mh), rest_w = (int)(w % mw);
-    return rows * cols * round_cost(t, mh * mw, nr) + rows * round_cost(t, mh * rest_w, nr) +
-           cols * round_cost(t, rest_h * mw, nr) + round_cost(t, rest_h * rest_w, nr);
+    return rows * cols * round_cost(t, mh * mw, nr, b_rate) + rows * round_cost(t, mh * rest_w, nr, b_rate) +
+           cols * round_cost(t, rest_h * mw, nr, b_rate) + round_cost(t, rest_h * rest_w, nr, b_rate);
 }
 
-void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw) {
+static double best_tile(const Target *t, int64_t h, int64_t w, int nr, double b_rate, int *mh, int *mw) {
     double best = -1;
     *mh = *mw = 1;
     for (int y = 1; y <= MAX_TILE && y <= h; y++)
         for (int x = 1; x <= MAX_TILE && x <= w && fits(t, x * y, nr); x++) {
-            double cost = tile_cost(t, h, w, nr, y, x);
+            double cost = image_cost(t, h, w, nr, y, x, b_rate);
             if (best >= 0 && cost >= best) continue;
             best = cost;
             *mh = y;
             *mw = x;
         }
+    return best;
 }
 
-static double panels_cost(const Target *t, int64_t pixels, int64_t vectors, int nr) {
-    int rest = (int)(vectors % nr), mh, mw;
-    tile_pixels(t, pixels, 1, nr, &mh, &mw);
-    double cost = (double)(vectors / nr) * tile_cost(t, pixels, 1, nr, mh, mw);
-    if (!rest) return cost;
-    tile_pixels(t, pixels, 1, rest, &mh, &mw);
-    return cost + tile_cost(t, pixels, 1, rest, mh, mw);
+void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw) {
+    best_tile(t, h, w, nr, near_bytes, mh, mw);
 }
 
-int tile_vectors(const Target *t, int64_t pixels, int64_t channels, int lanes) {
-    int64_t vectors = ceil_div(channels, lanes);
-    int best = 1;
+/* Of one panel per round of the reduction. Where the weights are larger than the cache, its first tile brings the panel
+ * in; where the panel is too, every tile does. */
+static double panel_cost(const Target *t, int64_t h, int64_t w, int nr, int64_t panel_bytes, bool far) {
+    int mh, mw;
+    double rate = panel_bytes > NEAR_PANEL ? far_bytes : near_bytes, cost = best_tile(t, h, w, nr, rate, &mh, &mw);
+    return far ? cost + round_cost(t, mh * mw, nr, far_bytes) - round_cost(t, mh * mw, nr, rate) : cost;
+}
+
+int tile_vectors(const Target *t, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes) {
+    int64_t vectors = ceil_div(channels, lanes), vector_bytes = rounds * lanes * 4;
+    bool far = vectors * vector_bytes > NEAR_WEIGHTS;
     double best_cost = -1;
+    int best = 1;
     for (int nr = 1; nr <= MAX_NR && nr <= vectors && fits(t, 1, nr); nr++) {
-        double cost = panels_cost(t, pixels, vectors, nr);
+        int rest = (int)(vectors % nr);
+        double cost = (double)(vectors / nr) * panel_cost(t, h, w, nr, nr * vector_bytes, far);
+        if (rest) cost += panel_cost(t, h, w, rest, rest * vector_bytes, far);
         if (best_cost >= 0 && cost >= best_cost) continue;
         best = nr;
         best_cost = cost;

@@ -32,13 +32,11 @@ int64_t reduction_rounds(const Reduction *r);
 /* The most vectors of B in a tile. */
 enum { MAX_NR = 8, MAX_TILE = 32 };
 
-/* Vectors of B per panel for `pixels` results of `channels` channels, each vector of `lanes`: the cheapest by the
- * target's registers and ports. */
-int tile_vectors(const Target *t, int64_t pixels, int64_t channels, int lanes);
+/* Vectors of B per panel for an image of h x w pixels, a reduction of `rounds` and so many result channels, each vector
+ * of `lanes`: the cheapest by the target's registers and ports. */
+int tile_vectors(const Target *t, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes);
 /* The cheapest block mh x mw for an image of h x w pixels and nr vectors. */
 void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw);
-/* Vector operations that h x w pixels of nr vectors cost per round of the reduction, ragged edges included. */
-double tile_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw);
 /* f32 lanes that suit `channels`: the target's, or fewer where the channels would leave most of them empty. */
 int tile_lanes(const Target *t, int64_t channels);
 
