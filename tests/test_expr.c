@@ -150,15 +150,17 @@ static XInst constant_at(Elem elem, const void *data, int k) {
     return i;
 }
 
-/* The program as written, and as the builder makes it, on the points of its input. */
+/* The program as written, and as the builder makes it, on the points of its input: instruction 0, or 1 behind a
+ * constant that the builder then also sees first. */
 static void same_after_building(const XInst *inst, int n) {
     Arena a = {0};
     uint64_t in[POINTS] = {0}, plain[POINTS] = {0}, built[POINTS] = {0};
-    Elem from = inst[0].elem, to = inst[n - 1].elem;
+    Elem from = expr_input_elem(&(Expr){n, 1, inst}, 0), to = inst[n - 1].elem;
     points(from, in);
     const void *at[] = {in};
     const Expr e = {n, 1, inst};
     ExprBuilder b = {.arena = &a};
+    if (inst[0].op == X_CONST) x_add(&b, inst[0]);
     X input = x_in(&b, 0, from);
     const Expr *simple = x_finish(&b, x_inline(&b, &e, &input), 1);
     expr_run(&e, POINTS, at, plain);
@@ -191,6 +193,8 @@ TEST(identities_with_constants_hold) {
                 inst[2].a = 1;
                 inst[2].b = 0;
                 same_after_building(inst, 3);
+                XInst turned[] = {inst[1], inst[0], inst[2]};
+                same_after_building(turned, 3);
                 inst[2].a = 0;
                 same_after_building(inst, 3);
             }
