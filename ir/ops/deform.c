@@ -106,8 +106,8 @@ static Value *fixed_places(Expand *e, const Deform *d, Elem elem) {
     return expand_constant(e, t);
 }
 
-/* GridSample's coordinates: columns before rows, from -1 to 1 between the image's edges. In double, so that whole pixels
- * stay whole through the conversion there and back. */
+/* GridSample's coordinates: columns before rows, from -1 to 1 between the image's edges. In double, so that whole
+ * pixels stay whole through the conversion there and back. */
 static Value *sampling_grid(Expand *e, const Deform *d) {
     const Elem elem = QCC_F64;
     Value *v = expand_cast(e, e->node->in[OFFSET], elem);
