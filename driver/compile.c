@@ -1,0 +1,261 @@
+/* qcc MODEL.onnx -o MODEL.so */
+#include "driver/driver.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool parse_count(const char *s, int64_t lo, int64_t hi, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(s, &end, 10);
+    if (!*s || *end || errno || v < lo || v > hi) return false;
+    *out = v;
+    return true;
+}
+
+bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwise, int64_t *out) {
+    const char *s = command_get(&dr->cmd, id);
+    *out = otherwise;
+    if (!s || parse_count(s, lo, hi, out)) return true;
+    diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is no count from %lld to %lld", s, (long long)lo, (long long)hi);
+    return false;
+}
+
+const char *single_file(Driver *dr) {
+    if (dr->cmd.files.n == 1) return dr->cmd.files.at[0];
+    Diag *g = dr->cmd.files.n == 0
+                  ? diag(dr->diags, D_USAGE, LOC_NONE, "no model given")
+                  : diag(dr->diags, D_USAGE, LOC_NONE, "one model at a time, but found '%s' after '%s'",
+                         dr->cmd.files.at[1], dr->cmd.files.at[0]);
+    diag_hint(dr->diags, g, "qcc --help shows how it is used");
+    return NULL;
+}
+
+/* NAME=REST; the name up to the first '='. */
+static bool split_pair(Driver *dr, const char *word, const char *form, const char **name, const char **rest) {
+    const char *eq = strchr(word, '=');
+    if (!eq || eq == word) {
+        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is not of the form %s", word, form);
+        return false;
+    }
+    *name = arena_strn(dr->arena, word, (size_t)(eq - word));
+    *rest = eq + 1;
+    return true;
+}
+
+static bool parse_shape(const char *s, Shape *out) {
+    *out = (Shape){0};
+    while (*s) {
+        char *end;
+        errno = 0;
+        long long v = strtoll(s, &end, 10);
+        if (end == s || errno || v < 0 || out->rank == MAX_RANK) return false;
+        out->dim[out->rank++] = v;
+        if (*end && *end != 'x' && *end != ',') return false;
+        s = *end ? end + 1 : end;
+        if (*end && !*s) return false;
+    }
+    return true;
+}
+
+static const Tensor *read_at_file(Driver *dr, const char *word) {
+    if (*word != '@') {
+        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is not of the form @FILE", word);
+        return NULL;
+    }
+    const char *colon = strrchr(word, ':');
+    const char *path = colon ? arena_strn(dr->arena, word + 1, (size_t)(colon - word - 1)) : word + 1;
+    return tensor_read(dr->arena, dr->diags, path, colon ? colon + 1 : NULL);
+}
+
+typedef struct Bindings {
+    VEC(ImportDim) dims;
+    VEC(ImportShape) shapes;
+    VEC(ImportConst) consts;
+} Bindings;
+
+static bool bind_option(Driver *dr, const OptValue *o, Bindings *b) {
+    const char *name, *rest;
+    if (o->id == O_DIM) {
+        ImportDim dim = {0};
+        if (!split_pair(dr, o->value, "NAME=N", &dim.name, &rest)) return false;
+        if (!parse_count(rest, 0, INT32_MAX, &dim.size)) {
+            diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is no size for dimension '%s'", rest, dim.name);
+            return false;
+        }
+        vec_push(dr->arena, &b->dims, dim);
+    } else if (o->id == O_SHAPE) {
+        ImportShape shape = {0};
+        if (!split_pair(dr, o->value, "INPUT=AxBxC", &shape.input, &rest)) return false;
+        if (!parse_shape(rest, &shape.shape)) {
+            diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is no shape such as 1x3x224x224", rest);
+            return false;
+        }
+        vec_push(dr->arena, &b->shapes, shape);
+    } else if (o->id == O_CONST) {
+        if (!split_pair(dr, o->value, "INPUT=@FILE", &name, &rest)) return false;
+        const Tensor *t = read_at_file(dr, rest);
+        if (!t) return false;
+        vec_push(dr->arena, &b->consts, (ImportConst){.input = name, .value = t});
+    }
+    return true;
+}
+
+Graph *import_graph(Driver *dr, const char *path) {
+    Bindings b = {0};
+    for (size_t i = 0; i < dr->cmd.opts.n; i++)
+        if (!bind_option(dr, &dr->cmd.opts.at[i], &b)) return NULL;
+    progress_say("reading %s", path);
+    ImportOptions o = {.n_dims = b.dims.n,
+                       .n_shapes = b.shapes.n,
+                       .n_consts = b.consts.n,
+                       .dims = b.dims.at,
+                       .shapes = b.shapes.at,
+                       .consts = b.consts.at};
+    return onnx_import(dr->arena, dr->diags, path, &o);
+}
+
+static void print_times(const PassOptions *o) {
+    for (int i = 0; i < PASS_COUNT; i++) fprintf(stderr, "%8.1f ms  %s\n", 1e3 * o->seconds[i], pass_info[i].name);
+}
+
+Graph *load_graph(Driver *dr, const char *path) {
+    int64_t level;
+    if (!command_count(dr, O_LEVEL, 0, 3, 2, &level)) return NULL;
+    Graph *g = import_graph(dr, path);
+    if (!g) return NULL;
+    Text dump = {.arena = dr->arena};
+    PassOptions o = {.level = (int)level,
+                     .print_after = command_get(&dr->cmd, O_PRINT_AFTER),
+                     .disable = command_get(&dr->cmd, O_DISABLE),
+                     .dump = &dump};
+    progress_say("optimising %s", path);
+    bool good = passes_run(g, dr->diags, &o);
+    if (dump.n) fputs(dump.s, stderr);
+    if (command_has(&dr->cmd, O_TIME)) print_times(&o);
+    return good ? g : NULL;
+}
+
+static bool max_batch(Driver *dr, const Graph *g, int *out) {
+    int64_t n;
+    if (!command_count(dr, O_BATCH, 1, 1 << 20, 1, &n)) return false;
+    *out = (int)n;
+    if (n == 1) return true;
+    for (size_t i = 0; i < g->inputs.n + g->outputs.n; i++) {
+        const GraphPort *p = i < g->inputs.n ? &g->inputs.at[i] : &g->outputs.at[i - g->inputs.n];
+        const Shape *s = &p->value->type.shape;
+        if (p->batch && s->rank > 0 && s->dim[0] == 1) continue;
+        Diag *e = diag(dr->diags, D_USAGE, LOC_NONE,
+                       "--batch=%lld: '%s' has no symbolic batch dimension in front that is bound to 1", (long long)n,
+                       p->name);
+        diag_hint(dr->diags, e, "give the batch as a fixed size with --shape instead");
+        return false;
+    }
+    return true;
+}
+
+bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, const char *header, CompileReport *report) {
+    int64_t level;
+    CodegenOptions o = {.name = command_get(&dr->cmd, O_NAME),
+                        .target = command_get(&dr->cmd, O_TARGET),
+                        .cpu = command_get(&dr->cmd, O_MCPU),
+                        .features = command_get(&dr->cmd, O_MATTR),
+                        .strict = command_has(&dr->cmd, O_STRICT),
+                        .steps = !command_has(&dr->cmd, O_NO_STEPS),
+                        .options = dr->cmd.flags,
+                        .header = header};
+    if (!o.cpu) o.cpu = command_get(&dr->cmd, O_MARCH);
+    if (!command_count(dr, O_LEVEL, 0, 3, 2, &level) || !max_batch(dr, g, &o.max_batch)) return false;
+    o.level = (int)level;
+    if (!o.name) o.name = path_identifier(dr->arena, g->source);
+    if (!identifier_valid(o.name)) {
+        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' cannot be a model's name: it must be a C identifier", o.name);
+        return false;
+    }
+    progress_say("generating code");
+    CompileReport scratch = {0};
+    return codegen_run(dr->arena, dr->diags, g, &o, kind, output, report ? report : &scratch);
+}
+
+static const struct {
+    const char *word, *suffix;
+    EmitKind kind;
+} kinds[] = {{"lib", ".so", EMIT_LIB},   {"obj", ".o", EMIT_OBJ}, {"asm", ".s", EMIT_ASM},
+             {"llvm", ".ll", EMIT_LLVM}, {"ir", ".qir", EMIT_IR}, {"header", ".h", EMIT_HEADER}};
+
+static const char *kind_suffix(EmitKind kind) {
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (kinds[i].kind == kind) return kinds[i].suffix;
+    return "";
+}
+
+static bool choose_kind(Driver *dr, const char *output, EmitKind *kind) {
+    const char *word = command_get(&dr->cmd, O_EMIT);
+    const char *suffix = output ? strrchr(output, '.') : NULL;
+    *kind = EMIT_LIB;
+    if (command_has(&dr->cmd, O_OBJECT)) {
+        *kind = EMIT_OBJ;
+    } else if (command_has(&dr->cmd, O_ASSEMBLY)) {
+        *kind = EMIT_ASM;
+    } else if (word) {
+        for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+            if (strcmp(kinds[i].word, word) != 0) continue;
+            *kind = kinds[i].kind;
+            return true;
+        }
+        diag(dr->diags, D_USAGE, LOC_NONE, "--emit=%s: expected ir, llvm, asm, obj, lib or header", word);
+        return false;
+    } else if (suffix) {
+        for (size_t i = 0; i < COUNT_OF(kinds); i++)
+            if (strcmp(kinds[i].suffix, suffix) == 0) *kind = kinds[i].kind;
+    }
+    return true;
+}
+
+static const char *replace_suffix(Arena *a, const char *path, const char *suffix) {
+    const char *dot = strrchr(path_base(path), '.');
+    int n = dot ? (int)(dot - path) : (int)strlen(path);
+    return arena_printf(a, "%.*s%s", n, path, suffix);
+}
+
+static void print_summary(Driver *dr, const char *output, const CompileReport *r) {
+    printf("%s: for %s, %s: %s of weights, %s of work area, %zu steps\n", output, r->triple, r->cpu,
+           bytes_str(dr->arena, (uint64_t)r->weight_bytes), bytes_str(dr->arena, (uint64_t)r->work_bytes), r->steps.n);
+    if (!command_has(&dr->cmd, O_VERBOSE)) return;
+    for (size_t i = 0; i < r->steps.n; i++) {
+        const CompiledStep *s = &r->steps.at[i];
+        printf("  %-44s %10s MACs  %s\n", s->kernel, count_str(dr->arena, (uint64_t)s->macs), s->nodes);
+    }
+}
+
+bool compile_verb(Driver *dr) {
+    const char *path = single_file(dr);
+    if (!path) return false;
+    const char *output = command_get(&dr->cmd, O_OUTPUT);
+    EmitKind kind;
+    if (!choose_kind(dr, output, &kind)) return false;
+    if (path_is_elf(path)) {
+        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is compiled already", path);
+        return false;
+    }
+    Graph *g = load_graph(dr, path);
+    if (!g) return false;
+    if (!output) output = arena_printf(dr->arena, "%s%s", path_stem(dr->arena, path), kind_suffix(kind));
+    const char *header = command_get(&dr->cmd, O_HEADER);
+    bool code = kind == EMIT_LIB || kind == EMIT_OBJ;
+    if (!header && code && strcmp(output, "-") != 0) header = replace_suffix(dr->arena, output, ".h");
+    if (command_has(&dr->cmd, O_NO_HEADER)) header = NULL;
+    CompileReport report = {0};
+    if (!compile_graph(dr, g, kind, output, header, &report)) return false;
+    progress_done();
+    if (command_has(&dr->cmd, O_TIME))
+        fprintf(stderr, "%8.1f ms  lower\n%8.1f ms  plan\n%8.1f ms  emit\n%8.1f ms  link\n", 1e3 * report.seconds_lower,
+                1e3 * report.seconds_plan, 1e3 * report.seconds_emit, 1e3 * report.seconds_link);
+    if (code && strcmp(output, "-") != 0) print_summary(dr, output, &report);
+    return true;
+}

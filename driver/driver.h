@@ -1,0 +1,66 @@
+/* What the verbs of the qcc command share. Only this folder prints and exits. */
+#ifndef QCC_DRIVER_DRIVER_H
+#define QCC_DRIVER_DRIVER_H
+
+#include "codegen/codegen.h"
+#include "driver/option.h"
+#include "frontend/frontend.h"
+#include "passes/pass.h"
+
+typedef struct Driver {
+    Arena *arena;
+    Diags *diags;
+    Command cmd;
+} Driver;
+
+/* The verbs. False after diagnostics. */
+bool compile_verb(Driver *dr);
+bool run_verb(Driver *dr);
+bool bench_verb(Driver *dr);
+bool info_verb(Driver *dr);
+
+/* Imports a model as the command's options say and runs the passes. NULL after diagnostics. */
+Graph *load_graph(Driver *dr, const char *path);
+/* The same without the passes. */
+Graph *import_graph(Driver *dr, const char *path);
+/* Compiles a graph as the command's options say. header and report may be NULL. */
+bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, const char *header, CompileReport *report);
+bool path_is_elf(const char *path);
+/* The only file on the command line; NULL after a diagnostic. */
+const char *single_file(Driver *dr);
+/* A count on the command line, in [lo, hi]; `otherwise` where the option is absent. False after a diagnostic. */
+bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwise, int64_t *out);
+
+/* ---- library.c: compiled models ---- */
+
+/* Opens a compiled model; a model file is compiled to a temporary first. Closed with the arena. NULL after diagnostics.
+ */
+const qcc_model *library_open(Driver *dr, const char *path);
+Type port_type(const qcc_port *p);
+
+/* ---- feeds.c: inputs from the command line ---- */
+
+typedef struct PortType {
+    const char *name;
+    Type type; /* of one sample */
+} PortType;
+/* One array per port, dense; each holds `samples` samples one after the other. */
+typedef struct Feeds {
+    int64_t samples;
+    const Tensor **tensor;
+} Feeds;
+/* Reads --input. Missing ones are an error, or, if `fill`, numbers in [0, 1) (small integers for integer types) from a
+ * fixed seed. An array that is a whole number of samples along its first dimension is that many samples. */
+bool feeds_read(Driver *dr, const PortType *ports, uint32_t n, bool fill, Feeds *out);
+
+/* ---- say.c: what goes to the terminal ---- */
+
+/* A status line on standard error if that is a terminal, for what takes longer than a second; done() wipes it. */
+void progress_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void progress_done(void);
+double seconds_now(void);
+/* "1.2 KiB" */
+const char *bytes_str(Arena *a, uint64_t bytes);
+const char *count_str(Arena *a, uint64_t n);
+
+#endif

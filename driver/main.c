@@ -1,0 +1,108 @@
+/* qcc: parse the command, do the verb, print what was found wrong. */
+#include "driver/driver.h"
+
+#include "ir/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_GOOD = 0, EXIT_MODEL = 1, EXIT_WORLD = 2 };
+
+static bool wants_colour(const Command *c) {
+    const char *when = command_get(c, O_COLOUR);
+    if (when && strcmp(when, "always") == 0) return true;
+    if (when && strcmp(when, "never") == 0) return false;
+    return isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+}
+
+static void print_diags(Arena *a, const Diags *d, bool colour) {
+    Text t = {.arena = a};
+    for (const Diag *g = d->first; g; g = g->next) diag_format(&t, g, colour);
+    if (t.n) fputs(t.s, stderr);
+    if (d->n_errors > DIAG_CAP) fprintf(stderr, "qcc: %d more errors not shown\n", d->n_errors - DIAG_CAP);
+}
+
+static void print_operators(Text *t) {
+    for (OpId op = 1; op < OP_COUNT; op++) {
+        const OpDef *def = op_def(op);
+        text_add(t, "%-28s %s\n", def->name, def->limits);
+    }
+}
+
+static void print_passes(Text *t) {
+    for (int i = 0; i < PASS_COUNT; i++)
+        text_add(t, "%-12s %-12s %s\n", pass_info[i].stage, pass_info[i].name, pass_info[i].help);
+}
+
+/* Options that print something and are done; false if there is none. */
+static bool answer_questions(const Command *c, Arena *a) {
+    Text t = {.arena = a};
+    if (command_has(c, O_HELP)) {
+        command_help(&t, c->verb);
+    } else if (command_has(c, O_VERSION)) {
+        text_add(&t, "qcc %s\n", QCC_VERSION);
+    } else if (command_has(c, O_OPS)) {
+        print_operators(&t);
+    } else if (command_has(c, O_TARGETS)) {
+        codegen_print_targets(&t);
+    } else if (command_has(c, O_PASSES)) {
+        print_passes(&t);
+    } else {
+        return false;
+    }
+    fputs(t.s, stdout);
+    return true;
+}
+
+static bool do_verb(Driver *dr) {
+    switch (dr->cmd.verb[0]) {
+    case 'r':
+        return run_verb(dr);
+    case 'b':
+        return bench_verb(dr);
+    case 'i':
+        return info_verb(dr);
+    default:
+        return compile_verb(dr);
+    }
+}
+
+/* 2 if everything wrong is the world's fault, else 1. */
+static int exit_status(const Diags *d) {
+    for (const Diag *g = d->first; g; g = g->next)
+        if (diag_info[g->id].sev == SEV_E && diag_info[g->id].no >= 100) return EXIT_MODEL;
+    return EXIT_WORLD;
+}
+
+/* Everything after memory can run out: returns the exit status. */
+static int command_main(Driver *dr, int argc, char **argv) {
+    int status = EXIT_GOOD;
+    if (!command_parse(dr->arena, dr->diags, argc, argv, &dr->cmd)) {
+        status = EXIT_MODEL;
+    } else if (!answer_questions(&dr->cmd, dr->arena) && !do_verb(dr)) {
+        status = exit_status(dr->diags);
+    }
+    progress_done();
+    print_diags(dr->arena, dr->diags, wants_colour(&dr->cmd));
+    return fflush(stdout) == 0 ? status : EXIT_WORLD;
+}
+
+int main(int argc, char **argv) {
+    Arena arena = {0};
+    Diags diags;
+    Guard guard;
+    if (setjmp(*guard_enter(&guard)) != 0) {
+        progress_done();
+        fputs("qcc: error E002: out of memory\n", stderr);
+        arena_free(&arena);
+        return EXIT_WORLD;
+    }
+    diags_init(&diags, &arena);
+    Driver dr = {.arena = &arena, .diags = &diags};
+    int status = command_main(&dr, argc, argv);
+    guard_leave(&guard);
+    arena_free(&arena);
+    return status;
+}
