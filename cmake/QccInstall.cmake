@@ -12,6 +12,7 @@ install(EXPORT qcc_targets FILE qccTargets.cmake NAMESPACE qcc:: DESTINATION "${
 configure_package_config_file(cmake/qccConfig.cmake.in "${CMAKE_BINARY_DIR}/qccConfig.cmake"
   INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file("${CMAKE_BINARY_DIR}/qccConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+file(RELATIVE_PATH QCC_PREFIX_FROM_PC "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" /p)
 configure_file(cmake/qcc.pc.in "${CMAKE_BINARY_DIR}/qcc.pc" @ONLY)
 install(FILES "${CMAKE_BINARY_DIR}/qccConfig.cmake" "${CMAKE_BINARY_DIR}/qccConfigVersion.cmake" cmake/QccAddModel.cmake
   DESTINATION "${package_dir}")

@@ -9,6 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const networks[] = {
+    "tests/exports/residual_script.onnx",    "tests/exports/residual_dynamo.onnx",
+    "tests/exports/depthwise_script.onnx",   "tests/exports/depthwise_dynamo.onnx",
+    "tests/exports/transformer_script.onnx", "tests/exports/transformer_dynamo.onnx",
+    "examples/digits/digits.onnx",           "examples/embed/second.onnx",
+};
+
+static Graph *import(Arena *a, const char *path) {
+    Diags d;
+    ImportOptions o = {0};
+    diags_init(&d, a);
+    Graph *g = onnx_import(a, &d, arena_printf(a, "%s/%s", QCC_SOURCE_DIR, path), &o);
+    for (const Diag *e = d.first; !g && e; e = e->next) print_error("%s: %s\n", path, e->text);
+    assert_non_null(g);
+    return g;
+}
+
 /* The first output on a fixed pseudo-random input. */
 static Tensor *evaluate(Arena *a, const Graph *g) {
     Diags d;
@@ -40,10 +57,46 @@ static double largest_error(const Tensor *p, const Tensor *q) {
     return worst / range;
 }
 
+static void test_pipeline_keeps_meaning(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(networks); i++) {
+        Arena a = {0};
+        Diags d;
+        diags_init(&d, &a);
+        Graph *g = import(&a, networks[i]);
+        const Tensor *before = evaluate(&a, g);
+        for (PassId id = 0; id < PASS_COUNT; id++) {
+            assert_true(pass_run(g, &d, id));
+            double error = largest_error(before, evaluate(&a, g));
+            if (error > 1e-5) fail_msg("%s after %s: error %g", networks[i], pass_info[id].name, error);
+        }
+        arena_free(&a);
+    }
+}
+
 static int count_nodes(const Graph *g, OpId op) {
     int n = 0;
     for (const Node *m = g->first; m; m = m->next) n += op == OP_NONE || m->op == op;
     return n;
+}
+
+static Graph *optimised(Arena *a, const char *path) {
+    Diags d;
+    PassOptions o = {.level = 2};
+    diags_init(&d, a);
+    Graph *g = import(a, path);
+    assert_true(passes_run(g, &d, &o));
+    return g;
+}
+
+/* Convolutions take their activations and shortcuts with them: nothing element-wise is left over. */
+static void test_residual_network_fuses(void **state) {
+    (void)state;
+    Arena a = {0};
+    const Graph *g = optimised(&a, "tests/exports/residual_script.onnx");
+    assert_int_equal(count_nodes(g, OP_Conv), 4);
+    assert_int_equal(count_nodes(g, OP_Map), 1); /* the mean's division */
+    arena_free(&a);
 }
 
 static Value *float_input(Graph *g, const char *name, int64_t n) {
@@ -155,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_cse_shares_equal_nodes),         cmocka_unit_test(test_dce_drops_unused_chains),
         cmocka_unit_test(test_constants_fold_and_splats_stay), cmocka_unit_test(test_chains_become_one_map),
         cmocka_unit_test(test_shared_values_do_not_fuse),      cmocka_unit_test(test_transposes_cancel),
+        cmocka_unit_test(test_residual_network_fuses),         cmocka_unit_test(test_pipeline_keeps_meaning),
     };
     return TEST_RUN(tests);
 }

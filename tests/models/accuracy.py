@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Measure accuracies of compiled models on the images of the data folder, against those that data/README.md states.
+
+usage: accuracy.py QCC DATA_FOLDER [GLOB]        (needs numpy)
+
+Passes if each model gets at least the stated number of images right, less 2: the statement is rounded.
+"""
+import fnmatch
+import gzip
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+IMAGENET = (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
+
+
+def mnist(data, n=2000):
+    with gzip.open(data / "mnist/t10k-images-idx3-ubyte.gz") as f:
+        x = np.frombuffer(f.read()[16:], np.uint8).reshape(-1, 1, 28, 28)
+    with gzip.open(data / "mnist/t10k-labels-idx1-ubyte.gz") as f:
+        y = np.frombuffer(f.read()[8:], np.uint8)
+    return x[:n].astype(np.float32), y[:n]
+
+
+def cifar(data):
+    raw = np.fromfile(data / "cifar10/test_batch_first1000.bin", np.uint8).reshape(-1, 3073)
+    return raw[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32), raw[:, 0]
+
+
+def keywords(data):
+    q = np.fromfile(data / "kws/kws01_mfcc_int8_1000x49x10.bin", np.int8).reshape(-1, 49, 10)
+    y = np.fromfile(data / "kws/kws01_labels_u8.bin", np.uint8)
+    return ((q.astype(np.float32) - 83) * np.float32(0.5847029)), y
+
+
+def standard(x):
+    mean, std = (v.reshape(1, 3, 1, 1) for v in IMAGENET)
+    return ((x / 255 - mean) / std).astype(np.float32)
+
+
+# model, images, what is done to them, images right as stated
+STATED = [
+    ("resnet20_cifar10", cifar, standard, 915),
+    ("resnet8_cifar10_float", cifar, lambda x: x, 881),
+    ("alibaba_ic_mobilenet", cifar, lambda x: x, 825),
+    ("tinymaix_cifar10_f", cifar, lambda x: x / 255, 755),
+    ("dscnn_kws_float", keywords, lambda x: x.reshape(-1, 1, 49, 10), 901),
+    ("alibaba_kws", keywords, lambda x: x.reshape(-1, 49, 10, 1), 908),
+    ("mnist-8", mnist, lambda x: x, 1968),
+    ("mnist_cnn_pytorch", mnist, lambda x: x, 1973),
+    ("mnist_pytorch_onnx2c", mnist, lambda x: x.reshape(-1, 784) / 255, 1791),
+    ("tinymaix_mnist_dw_f", mnist, lambda x: x / 255, 1818),
+    ("tinymaix_mnist_resnet_f", mnist, lambda x: x / 255, 1948),
+]
+MARGIN = 2
+
+
+def right(tool, model, x, y):
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/x.npy", np.ascontiguousarray(x, np.float32))
+        subprocess.run([tool, "run", model, "--strict", "--input", f"@{folder}/x.npy", "--output", f"{folder}/y.npz"],
+                       check=True)
+        out = np.load(f"{folder}/y.npz")
+        return int((out[out.files[0]].reshape(len(y), -1).argmax(1) == y).sum())
+
+
+def main():
+    tool, data = sys.argv[1], pathlib.Path(sys.argv[2])
+    wanted = [row for row in STATED if len(sys.argv) < 4 or fnmatch.fnmatch(row[0], sys.argv[3])]
+    failed = 0
+    for name, images, prepare, stated in wanted:
+        x, y = images(data)
+        hits = right(tool, str(data / "models/float" / name / "model.onnx"), prepare(x), y)
+        good = hits >= stated - MARGIN
+        failed += not good
+        print(f"{'pass' if good else 'FAIL'}  {name}: {hits} of {len(y)} right, stated {stated}", flush=True)
+    print(f"{len(wanted) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not wanted else 0)
+
+
+main()
