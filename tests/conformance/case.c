@@ -28,7 +28,8 @@ typedef struct DataSet {
 typedef struct Case {
     Arena arena;
     Diags diags;
-    const char *folder;
+    const char *folder; /* or, of a light case, the model itself */
+    bool light;
     const CaseMachine *machine;
     CaseResult *result;
     DataSet data;
@@ -92,9 +93,19 @@ static bool read_tensor(Case *c, const char *path, Named *out) {
     return out->tensor != NULL;
 }
 
+/* Beside a light model lies its output; its inputs are made up, see made_up. */
+static bool read_light_output(Case *c) {
+    Named t;
+    const char *stem = arena_strn(&c->arena, c->folder, strlen(c->folder) - strlen(".onnx"));
+    if (!read_tensor(c, arena_printf(&c->arena, "%s_output_0.pb", stem), &t)) return note_error(c);
+    vec_push(&c->arena, &c->data.out, t);
+    return true;
+}
+
 /* False if set `index` has a tensor that cannot be read; with no tensors in it if there is no such set. */
 static bool read_set(Case *c, int index) {
     c->data = (DataSet){0};
+    if (c->light) return read_light_output(c);
     for (int k = 0; k < 2; k++) {
         for (int i = 0;; i++) {
             const char *path =
@@ -116,17 +127,21 @@ static bool read_set(Case *c, int index) {
 
 static void reset_diags(Case *c) { diags_init(&c->diags, &c->arena); }
 
+static bool is_bound(const Case *c, const char *input) {
+    for (size_t k = 0; k < c->consts.n; k++)
+        if (strcmp(c->consts.at[k].input, input) == 0) return true;
+    return false;
+}
+
 /* If an error asks for an input at compile time, makes that input a constant. False if none does. */
 static bool bind_wanted(Case *c) {
     bool bound = false;
     for (const Diag *g = c->diags.first; g; g = g->next) {
-        if (g->id != D_CONST_UNBOUND) continue;
+        if (g->id != D_CONST_UNBOUND && g->id != D_NOT_STATIC) continue;
         for (size_t i = 0; i < c->data.in.n; i++) {
             const Named *in = &c->data.in.at[i];
             if (!in->name[0] || !strstr(g->text, arena_printf(&c->arena, "'%s'", in->name))) continue;
-            bool already = false;
-            for (size_t k = 0; k < c->consts.n; k++) already = already || strcmp(c->consts.at[k].input, in->name) == 0;
-            if (already) continue;
+            if (is_bound(c, in->name)) continue;
             vec_push(&c->arena, &c->consts, (ImportConst){.input = in->name, .value = in->tensor});
             bound = true;
         }
@@ -139,7 +154,7 @@ static void bind_shapes(Case *c) {
     ImportShape *shapes = NEW_ARRAY(&c->arena, ImportShape, c->data.in.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < c->data.in.n; i++) {
-        if (!c->data.in.at[i].name[0]) continue;
+        if (!c->data.in.at[i].name[0] || is_bound(c, c->data.in.at[i].name)) continue;
         shapes[n++] = (ImportShape){.input = c->data.in.at[i].name, .shape = c->data.in.at[i].tensor->type.shape};
     }
     c->options.shapes = shapes;
@@ -147,9 +162,9 @@ static void bind_shapes(Case *c) {
 }
 
 static Graph *import_model(Case *c) {
-    const char *path = arena_printf(&c->arena, "%s/model.onnx", c->folder);
-    bind_shapes(c);
+    const char *path = c->light ? c->folder : arena_printf(&c->arena, "%s/model.onnx", c->folder);
     for (;;) {
+        bind_shapes(c);
         reset_diags(c);
         c->options.consts = c->consts.at;
         c->options.n_consts = c->consts.n;
@@ -164,10 +179,20 @@ static const Tensor *find_input(const Case *c, const char *name, size_t index, b
     return by_index && index < c->data.in.n ? c->data.in.at[index].tensor : NULL;
 }
 
+/* 0, 1/n, 2/n, ...: what ONNX's own runner gives models that come without inputs. */
+static const Tensor *made_up(Case *c, const Type *type) {
+    Tensor *t = tensor_new(&c->arena, *type);
+    int64_t n = shape_count(&type->shape);
+    float *at = tensor_data(t);
+    for (int64_t i = 0; i < n; i++) at[i] = (float)((double)i / (double)n);
+    return t;
+}
+
 static bool gather_inputs(Case *c, const Graph *g, const Tensor **in) {
     for (size_t i = 0; i < g->inputs.n; i++) {
         const GraphPort *p = &g->inputs.at[i];
-        in[i] = find_input(c, p->name, i, c->consts.n == 0);
+        in[i] = c->light && p->value->type.elem == QCC_F32 ? made_up(c, &p->value->type)
+                                                           : find_input(c, p->name, i, c->consts.n == 0);
         if (!in[i]) return note(c, "no data for input '%s'", p->name);
         if (!type_equal(&in[i]->type, &p->value->type))
             return note(c, "input '%s' has %s, the data %s", p->name, type_str(&c->arena, &p->value->type),
@@ -343,8 +368,12 @@ static bool run_native(Case *c, const char *dir, const Graph *g, const Tensor *c
 static void run_set(Case *c, int index, Gate last) {
     Gate passed = GATE_NONE;
     c->consts.n = 0;
-    Graph *g = read_set(c, index) ? import_model(c) : NULL;
-    if (g) {
+    reset_diags(c);
+    bool readable = read_set(c, index); /* where it is not, the model is to be refused */
+    Graph *g = import_model(c);
+    if (g && !readable) {
+        passed = GATE_IMPORT;
+    } else if (g) {
         passed = GATE_IMPORT;
         const Tensor **in = NEW_ARRAY(&c->arena, const Tensor *, g->inputs.n + 1);
         if (last >= GATE_EVALUATE && gather_inputs(c, g, in) && evaluate(c, g, in)) {
@@ -356,12 +385,13 @@ static void run_set(Case *c, int index, Gate last) {
         }
     } else {
         c->result->refused = c->diags.n_errors > 0;
-        if (!c->result->note[0]) note_error(c);
+        note_error(c);
     }
     if (passed < c->result->passed) c->result->passed = passed;
 }
 
 static bool has_set(const Case *c, int index) {
+    if (c->light) return false;
     Arena scratch = {0};
     bool has = access(arena_printf(&scratch, "%s/test_data_set_%d", c->folder, index), R_OK) == 0;
     arena_free(&scratch);
@@ -371,7 +401,9 @@ static bool has_set(const Case *c, int index) {
 void case_run(const char *folder, Gate last, const CaseMachine *machine, CaseResult *out) {
     *out = (CaseResult){.passed = last};
     Guard guard;
+    size_t n = strlen(folder);
     Case c = {.folder = folder, .machine = machine, .result = out};
+    c.light = n > 5 && strcmp(folder + n - 5, ".onnx") == 0;
     if (setjmp(*guard_enter(&guard)) == 0) {
         for (int i = 0; (i == 0 || has_set(&c, i)) && (i == 0 || out->passed == last); i++) run_set(&c, i, last);
         guard_leave(&guard);

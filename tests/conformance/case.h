@@ -1,4 +1,5 @@
-/* One case of ONNX's backend suite: a folder with model.onnx and test_data_set_N/{input,output}_M.pb. */
+/* One case of ONNX's backend suite: a folder with model.onnx and test_data_set_N/{input,output}_M.pb, or a light case:
+ * NAME.onnx with NAME_output_0.pb, whose inputs count up from 0 to 1. */
 #ifndef QCC_TESTS_CONFORMANCE_CASE_H
 #define QCC_TESTS_CONFORMANCE_CASE_H
 
