@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What compiling costs: time and memory for a large model, and memory for one of 100 MB with external data.
 
-usage: limits.py QCC RESNET18.onnx         (needs numpy, onnx)
+usage: limits.py QCC RESNET18.onnx
 
-Fails if ResNet-18 takes 10 s or 1 GiB, or the 100 MB model 4 times its size. Memory is the largest of any process started.
+Fails if ResNet-18 takes 10 s or 1 GiB, or the 100 MB model 4 times its size. Memory is the most that was resident of
+any process started, the linker among them, the mapped model file included.
 """
 import pathlib
 import subprocess
@@ -39,7 +40,7 @@ def compile_cost(tool, model, output):
     """Seconds, and bytes of the largest process, in a process of its own so that the maximum is this command's."""
     code = ("import resource, subprocess, sys, time; t = time.time(); subprocess.run(sys.argv[1:], check=True, "
             "stdout=subprocess.DEVNULL); print(time.time() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-    done = subprocess.run([sys.executable, "-c", code, tool, str(model), "-o", str(output)], check=True,
+    done = subprocess.run([sys.executable, "-c", code, tool, str(model), "-O2", "-o", str(output)], check=True,
                           capture_output=True, text=True)
     seconds, kib = done.stdout.split()
     return float(seconds), int(kib) * 1024

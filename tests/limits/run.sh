@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# usage: run.sh QCC VENV_FOLDER
+# Time and memory of compiling: ResNet-18, and a model of 100 MB with external data (limits.py).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+python=$("$here/../venv.sh" "$2")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$python" "$here/../../bench/make_models.py" "$folder" resnet18
+"$python" "$here/limits.py" "$1" "$folder/resnet18.onnx"
