@@ -16,6 +16,11 @@ import numpy as np
 
 TOLERANCE = 1e-4
 
+# Absolute error of the recorded outputs themselves, where it is not far below the tolerance. ONNX Runtime recorded them,
+# and its Sigmoid is up to 1.4e-7 wrong where the result is near 0 (at -12.07 it is 2 % off). The obj outputs of these
+# networks range over 4e-4, so that this is 2.9e-4 of their range; against an evaluation in float64 qcc errs by 9e-6 of it.
+RECORDED_ERROR = {"yunet_n_320_320": 1.4e-7, "yunet_n_dynamic": 1.4e-7}
+
 
 def find_files(place):
     path = pathlib.Path(place)
@@ -53,13 +58,13 @@ def compile_model(tool, model, data, library, strict):
         return qcc(tool, *words, f"--shape={name}={shape}")
 
 
-def worst_error(got, want):
+def worst_error(got, want, recorded_error):
     if got.dtype.kind not in "f":
         return 0.0 if np.array_equal(got, want) else np.inf
     if np.isnan(got).any() != np.isnan(want).any():
         return np.inf
     spread = float(want.max() - want.min()) or float(np.abs(want).max()) or 1.0
-    return float(np.nanmax(np.abs(got.astype(np.float64) - want))) / spread
+    return max(0.0, float(np.nanmax(np.abs(got.astype(np.float64) - want))) - recorded_error) / spread
 
 
 def check(tool, place, strict):
@@ -80,7 +85,7 @@ def check(tool, place, strict):
         errors = []
         for i, name in enumerate(got.files):
             want = data[f"out_{i}"]
-            errors.append(worst_error(got[name].reshape(want.shape), want))
+            errors.append(worst_error(got[name].reshape(want.shape), want, RECORDED_ERROR.get(model.parent.name, 0.0)))
         return max(errors)
 
 
