@@ -1,5 +1,5 @@
 /* Poolings. */
-#include "ir/ops/operand.h"
+#include "ir/ops/expand.h"
 #include "ir/ops/window.h"
 
 static bool infer_pool(Infer *c, Shape *s) {
@@ -75,6 +75,90 @@ void expand_GlobalAveragePool(Expand *e) {
 
 void expand_GlobalMaxPool(Expand *e) {
     expand_result(e, 0, EXPAND(e, ReduceMax, NULL, e->node->in[0], spatial_axes(e)));
+}
+
+/* ---- LpPool, GlobalLpPool: the p-th root of the sum of |x|^p; padding adds nothing ---------------------------------
+ */
+
+static bool check_p(Infer *c) {
+    int64_t p = node_int(c->node, "p");
+    return p >= 1 || infer_error(c, D_ATTRIBUTE, -1, "p is %lld; at least 1 is wanted", (long long)p);
+}
+
+/* The weights of window_sums. */
+static Shape ones_shape(const Window *w, int64_t channels) {
+    Shape s = {.rank = w->rank + 2, .dim = {channels, 1}};
+    for (int i = 0; i < w->rank; i++) s.dim[2 + i] = w->kernel[i];
+    return s;
+}
+
+bool infer_LpPool(Infer *c) {
+    Shape s;
+    Window w;
+    if (!check_p(c) || !infer_pool(c, &s)) return false;
+    window_of_node(c->node, &w);
+    Type ones = {QCC_F64, ones_shape(&w, s.dim[1])};
+    int64_t bytes = type_bytes(&ones);
+    return (bytes >= 0 && bytes / 8 <= MAX_MADE) ||
+           infer_error(c, D_SIZE_LIMIT, 0, "windows of more than %lld elements over all channels", (long long)MAX_MADE);
+}
+
+bool infer_GlobalLpPool(Infer *c) { return check_p(c) && infer_global(c); }
+
+static Value *powers(Expand *e, int64_t p) {
+    Value *x = expand_widen(e, e->node->in[0]);
+    if (p == 2) return EXPAND(e, Mul, NULL, x, x);
+    x = EXPAND(e, Abs, NULL, x);
+    return p == 1 ? x : EXPAND(e, Pow, NULL, x, expand_scalar(e, x->type.elem, (double)p));
+}
+
+static Value *root(Expand *e, Value *v, int64_t p) {
+    if (p == 1) return v;
+    if (p == 2) return EXPAND(e, Sqrt, NULL, v);
+    return EXPAND(e, Pow, NULL, v, expand_scalar(e, v->type.elem, 1 / (double)p));
+}
+
+void expand_GlobalLpPool(Expand *e) {
+    int64_t p = node_int(e->node, "p");
+    expand_narrow(e, 0, root(e, EXPAND(e, ReduceSum, NULL, powers(e, p), spatial_axes(e)), p));
+}
+
+static void add_list(Text *t, const char *name, int n, const int64_t *v) {
+    text_add(t, " %s=", name);
+    for (int i = 0; i < n; i++) text_add(t, "%s%lld", i ? "," : "", (long long)v[i]);
+}
+
+/* Sums over windows are a convolution of each channel by itself with weights of one. Its end pads are those that make
+ * the last window fit: with ceil_mode that window reaches past LpPool's own. */
+static Value *window_sums(Expand *e, Value *v, const Window *w) {
+    Arena *a = e->graph->arena;
+    int64_t channels = v->type.shape.dim[1], pads[2 * MAX_SPATIAL];
+    Type type = {v->type.elem, ones_shape(w, channels)};
+    for (int i = 0; i < w->rank; i++) {
+        pads[i] = w->pad_begin[i];
+        pads[w->rank + i] =
+            i64_max(0, (w->out[i] - 1) * w->stride[i] + window_extent(w, i) - w->in[i] - w->pad_begin[i]);
+    }
+    Tensor *one = tensor_new(a, (Type){type.elem, {0}});
+    tensor_set(one, 0, 1);
+    Text t = {.arena = a};
+    text_add(&t, "group=%lld", (long long)channels);
+    add_list(&t, "pads", 2 * w->rank, pads);
+    add_list(&t, "strides", w->rank, w->stride);
+    add_list(&t, "dilations", w->rank, w->dilation);
+    return EXPAND(e, Conv, t.s, v, expand_constant(e, tensor_splat(a, type, one->data)));
+}
+
+void expand_LpPool(Expand *e) {
+    int64_t p = node_int(e->node, "p");
+    Window w;
+    const Type *out = &e->node->out[0]->type;
+    if (shape_count(&out->shape) == 0) {
+        expand_result(e, 0, expand_constant(e, tensor_new(e->graph->arena, *out)));
+        return;
+    }
+    window_of_node(e->node, &w);
+    expand_narrow(e, 0, root(e, window_sums(e, powers(e, p), &w), p));
 }
 
 /* ---- MaxUnpool ------------------------------------------------------------------------------------------------- */

@@ -50,6 +50,8 @@ bool infer_ReduceMean(Infer *c) { return infer_reduce(c); }
 bool infer_ReduceL1(Infer *c) { return infer_reduce(c); }
 bool infer_ReduceL2(Infer *c) { return infer_reduce(c); }
 bool infer_ReduceSumSquare(Infer *c) { return infer_reduce(c); }
+bool infer_ReduceLogSum(Infer *c) { return infer_reduce(c); }
+bool infer_ReduceLogSumExp(Infer *c) { return infer_reduce(c); }
 void pack_ReduceSum(Pack *p) { pack_reduce(p); }
 void pack_ReduceProd(Pack *p) { pack_reduce(p); }
 void pack_ReduceMax(Pack *p) { pack_reduce(p); }
@@ -73,12 +75,15 @@ static void chain_out(Expand *e, Value *v) {
 }
 
 /* `v` reduced by `op` over the axes of the node being expanded. */
-static Value *reduce(Expand *e, OpId op, Value *v) {
-    bool keep = node_int(e->node, "keepdims") != 0;
+static Value *reduce_keeping(Expand *e, OpId op, Value *v, bool keep) {
     Node *n = e->node;
     const char *attrs = arena_printf(e->graph->arena, "keepdims=%d noop_with_empty_axes=%d", keep,
                                      (int)(node_int(n, "noop_with_empty_axes") != 0));
     return expand_node(e, op, attrs, has_in(n, 1) ? 2 : 1, (Value *[]){v, has_in(n, 1) ? n->in[1] : NULL});
+}
+
+static Value *reduce(Expand *e, OpId op, Value *v) {
+    return reduce_keeping(e, op, v, node_int(e->node, "keepdims") != 0);
 }
 
 void expand_ReduceMean(Expand *e) {
@@ -102,6 +107,18 @@ void expand_ReduceSumSquare(Expand *e) {
 void expand_ReduceL2(Expand *e) {
     Value *v = chain_in(e, true);
     chain_out(e, EXPAND(e, Sqrt, NULL, reduce(e, OP_ReduceSum, EXPAND(e, Mul, NULL, v, v))));
+}
+
+void expand_ReduceLogSum(Expand *e) { chain_out(e, EXPAND(e, Log, NULL, reduce(e, OP_ReduceSum, chain_in(e, true)))); }
+
+/* The maximum is taken off first and added last, so that no exponential overflows. Where it is infinite (all are -inf,
+ * none are there, or one is inf) nothing is taken off: inf - inf is not a number. */
+void expand_ReduceLogSumExp(Expand *e) {
+    Value *v = chain_in(e, true), *zero = expand_scalar(e, v->type.elem, 0);
+    Value *most = reduce_keeping(e, OP_ReduceMax, v, true);
+    most = EXPAND(e, Where, NULL, EXPAND(e, IsInf, NULL, most), zero, most);
+    Value *sum = reduce_keeping(e, OP_ReduceSum, EXPAND(e, Exp, NULL, EXPAND(e, Sub, NULL, v, most)), true);
+    chain_out(e, EXPAND(e, Add, NULL, EXPAND(e, Log, NULL, sum), most));
 }
 
 /* ---- ArgMax, ArgMin -------------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 
 typedef enum AutoPad { AUTO_NOTSET, AUTO_SAME_UPPER, AUTO_SAME_LOWER, AUTO_VALID } AutoPad;
 
-static bool is_pool(OpId op) { return op == OP_MaxPool || op == OP_AveragePool; }
+static bool is_pool(OpId op) { return op == OP_MaxPool || op == OP_AveragePool || op == OP_LpPool; }
 
 static bool read_auto_pad(Infer *c, AutoPad *mode) {
     static const char *const names[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
