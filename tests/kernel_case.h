@@ -27,8 +27,8 @@ Value *kernel_weight(KernelCase *c, Elem elem, Shape s); /* a constant */
 void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in);
 #define kernel_node(c, op, attrs, n_out, ...) \
     kernel_node_of((c), (op), (attrs), (n_out), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
-/* Compiles for vectors of 512, 256 and 128 bits as far as the host has them, runs, compares; no fallback is allowed.
- * The case goes. */
+/* Compiles for vectors of 512, 256 and 128 bits as far as the host has them, each node for one of them in turn or, with
+ * QCC_TEST_ALL in the environment, for all; runs, compares; no fallback is allowed. The case goes. */
 void kernel_case_check(KernelCase *c);
 
 #endif
