@@ -29,6 +29,7 @@ static void print_operators(Text *t) {
         const OpDef *def = op_def(op);
         text_add(t, "%-28s %s\n", def->name, def->limits);
     }
+    onnx_print_foreign(t);
 }
 
 static void print_passes(Text *t) {

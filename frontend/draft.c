@@ -53,7 +53,16 @@ void draft_set_in(Draft *d, size_t i, Value *v) {
     d->in.at[i] = v;
 }
 
-Value *draft_const_ints(Draft *d, size_t n, const int64_t *v) { return graph_const_ints(d->imp->g, "", (int64_t)n, v); }
+Value *draft_const_ints(const Draft *d, size_t n, const int64_t *v) {
+    return graph_const_ints(d->imp->g, "", (int64_t)n, v);
+}
+
+Value *draft_const_floats(const Draft *d, Elem elem, int rank, size_t n, const double *v) {
+    int64_t count = (int64_t)n;
+    Tensor *t = tensor_new(d->imp->arena, (Type){elem, shape_of(rank, &count)});
+    for (size_t i = 0; i < n; i++) tensor_set(t, (int64_t)i, v[i]);
+    return graph_constant(d->imp->g, "", t);
+}
 
 bool draft_error(Draft *d, DiagId id, const char *fmt, ...) {
     va_list ap;
@@ -108,7 +117,7 @@ static Node *build(Draft *d, OpId op) {
 }
 
 bool draft_build(Draft *d) {
-    bool ok = !has_poison(d) && draft_upgrade(d);
+    bool ok = !has_poison(d) && draft_localize(d) && draft_upgrade(d);
     if (ok && d->done) return true;
     ok = ok && !has_poison(d);
     if (ok) {

@@ -32,6 +32,9 @@ Graph *onnx_import(Arena *a, Diags *d, const char *path, const ImportOptions *o)
 Graph *onnx_import_bytes(Arena *a, Diags *d, const char *name, const char *dir, const void *data, size_t bytes,
                          const ImportOptions *o);
 
+/* A line for each operator of another domain that is taken: what it becomes. */
+void onnx_print_foreign(Text *t);
+
 /* ---- tensors in files: .npy, .npz (name inside given by ":name", or the only one), .pb (TensorProto) ---- */
 
 /* NULL after a diagnostic. */

@@ -4,11 +4,10 @@
 
 #include "frontend/import.h"
 
-/* "ai.onnx" is the long name of the domain without one. */
-static const char *short_domain(const char *domain) { return strcmp(domain, "ai.onnx") == 0 ? "" : domain; }
+const char *domain_short(const char *domain) { return strcmp(domain, "ai.onnx") == 0 ? "" : domain; }
 
 static const char *key_of(Arena *a, const char *domain, const char *name, const char *overload) {
-    return arena_printf(a, "%s\n%s\n%s", short_domain(domain), name, overload);
+    return arena_printf(a, "%s\n%s\n%s", domain_short(domain), name, overload);
 }
 
 void functions_collect(Import *imp) {
@@ -36,10 +35,10 @@ int64_t opset_version(Import *imp, const Scope *s, const char *domain) {
     size_t n = f ? f->n_opset_import : imp->model->n_opset_import;
     Onnx__OperatorSetIdProto **list = f ? f->opset_import : imp->model->opset_import;
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(short_domain(proto_str(list[i]->domain)), short_domain(domain)) == 0) return list[i]->version;
+        if (strcmp(domain_short(proto_str(list[i]->domain)), domain_short(domain)) == 0) return list[i]->version;
     }
     /* Before IR version 3 there were no imports, and one operator set. */
-    return !f && imp->model->ir_version < 3 && *short_domain(domain) == '\0' ? 1 : 0;
+    return !f && imp->model->ir_version < 3 && *domain_short(domain) == '\0' ? 1 : 0;
 }
 
 static bool is_active(const Call *c, const Onnx__FunctionProto *f) {

@@ -62,10 +62,12 @@ typedef struct Scope {
 } Scope;
 
 /* A node on its way from the file into the graph. */
+typedef struct Foreign Foreign;
 typedef struct Draft {
     Import *imp;
     const char *op;
-    int64_t opset; /* of its domain; upgrades read it */
+    const Foreign *foreign; /* the row of an operator of another domain; NULL for ONNX's own */
+    int64_t opset;          /* of its domain; upgrades read it */
     Loc loc;
     VEC(Value *) in; /* NULL where absent */
     VEC(Attr) attr;
@@ -113,11 +115,18 @@ void draft_put_int(Draft *d, const char *name, int64_t v);
 void draft_put_string(Draft *d, const char *name, const char *v);
 void draft_set_in(Draft *d, size_t i, Value *v); /* grows with absent operands */
 static inline Value *draft_in(const Draft *d, size_t i) { return i < d->in.n ? d->in.at[i] : NULL; }
-Value *draft_const_ints(Draft *d, size_t n, const int64_t *v);
+Value *draft_const_ints(const Draft *d, size_t n, const int64_t *v);
+Value *draft_const_floats(const Draft *d, Elem elem, int rank, size_t n, const double *v); /* rank 0 or 1 */
 /* A node of the newest operator set with one result, in front. `attrs` may be empty. */
 Value *draft_emit(const Draft *d, const char *op, size_t n_in, Value *const *in, size_t n_attr, const Attr *attrs);
 bool draft_error(Draft *d, DiagId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static inline Attr attr_int(const char *name, int64_t v) { return (Attr){.name = name, .kind = ATTR_INT, .i = v}; }
+
+/* ---- foreign.c ---- */
+/* The row of foreign.def; NULL if there is none. The domain of ONNX is "". */
+const Foreign *foreign_find(const char *domain, const char *op);
+/* Rewrites a draft of another domain to ONNX's newest set; true for others. False after a diagnostic. */
+bool draft_localize(Draft *d);
 
 /* ---- upgrade.c ---- */
 /* Brings the draft to the newest operator set by the rows of upgrade.def. False after a diagnostic. */
@@ -142,6 +151,8 @@ void functions_collect(Import *imp);
 const Onnx__FunctionProto *function_find(Import *imp, const Onnx__NodeProto *n);
 void function_inline(Import *imp, Scope *s, const Onnx__NodeProto *n, const Onnx__FunctionProto *f, Loc loc,
                      Value *const *in, Value **out);
+/* "" for "ai.onnx", the long name of the domain without one. */
+const char *domain_short(const char *domain);
 /* The version of a domain in the scope; 0 if it is not imported. */
 int64_t opset_version(Import *imp, const Scope *s, const char *domain);
 

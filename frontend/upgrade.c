@@ -6,13 +6,6 @@
 
 /* ---- small things ---- */
 
-static Value *const_floats(Draft *d, Elem elem, int rank, size_t n, const double *v) {
-    int64_t count = (int64_t)n;
-    Tensor *t = tensor_new(d->imp->arena, (Type){elem, shape_of(rank, &count)});
-    for (size_t i = 0; i < n; i++) tensor_set(t, (int64_t)i, v[i]);
-    return graph_constant(d->imp->g, "", t);
-}
-
 static const Shape *operand_shape(const Draft *d, size_t i) { return &d->in.at[i]->type.shape; }
 
 /* Operands that the rewrite needs; what is wrong with them otherwise, inference will say. */
@@ -43,7 +36,7 @@ static bool float_to_operand(Draft *d, const char *name, size_t i) {
     const Attr *a = draft_attr(d, name);
     if (!a || !has_operands(d, 1)) return true;
     if (a->kind != ATTR_FLOAT) return draft_error(d, D_ATTRIBUTE, "attribute '%s' is no float", name);
-    draft_set_in(d, i, const_floats(d, d->in.at[0]->type.elem, 0, 1, &a->f));
+    draft_set_in(d, i, draft_const_floats(d, d->in.at[0]->type.elem, 0, 1, &a->f));
     draft_drop(d, name);
     return true;
 }
@@ -314,7 +307,7 @@ static bool scales_operand(Draft *d) {
     const Attr *a = draft_attr(d, "scales");
     if (!a || a->kind != ATTR_FLOATS)
         return draft_error(d, D_ATTRIBUTE, "attribute 'scales' is missing or no list of floats");
-    draft_set_in(d, 1, const_floats(d, QCC_F32, 1, (size_t)a->n, a->floats));
+    draft_set_in(d, 1, draft_const_floats(d, QCC_F32, 1, (size_t)a->n, a->floats));
     return drop(d, "scales");
 }
 
@@ -326,7 +319,7 @@ static Value *part_of_scales(Draft *d, const Tensor *scales, bool shrink) {
         double s = tensor_get(scales, i);
         part[i] = (s < 1) == shrink ? s : 1;
     }
-    return const_floats(d, QCC_F32, 1, (size_t)n, part);
+    return draft_const_floats(d, QCC_F32, 1, (size_t)n, part);
 }
 
 /* Set 10 took the nearest element above where it shrank, and the one below where it grew. Axes do not touch each other,

@@ -101,8 +101,13 @@ static void make_constant(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc l
         diag(imp->d, D_ATTRIBUTE, loc, "a Constant has exactly one attribute, its value");
 }
 
+static const Foreign *foreign_of(const Onnx__NodeProto *n) {
+    return foreign_find(domain_short(proto_str(n->domain)), proto_str(n->op_type));
+}
+
 static void make_node(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc loc, Value *const *in, Value **out) {
     Draft *d = draft_new(imp, loc.op, loc.opset, loc, (int)n->n_output);
+    d->foreign = foreign_of(n);
     for (size_t i = 0; i < n->n_input; i++) vec_push(imp->arena, &d->in, in[i]);
     for (size_t i = 0; i < n->n_output; i++) d->wanted[i] = *n->output[i] != '\0';
     if (!attrs_import(imp, s, n, loc, d) || !draft_build(d)) return;
@@ -115,13 +120,15 @@ static bool is_constant_op(const char *op) { return strcmp(op, "Constant") == 0;
 
 /* The version of the node's operator set; 0 after a diagnostic or a note that the operator is not supported. */
 static int opset_of(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc loc) {
-    const char *domain = proto_str(n->domain), *op = loc.op;
+    const char *domain = domain_short(proto_str(n->domain)), *op = loc.op;
+    const Foreign *foreign = foreign_of(n);
     int64_t version = opset_version(imp, s, domain);
     if (!*op) {
         diag(imp->d, D_GRAPH_STRUCTURE, loc, "the node has no operator");
         return 0;
     }
-    if (*domain && strcmp(domain, "ai.onnx") != 0) {
+    if (*domain && foreign) return version >= 1 && version <= OPSET_NEWEST ? (int)version : 1;
+    if (*domain) {
         note_missing(imp, loc, domain, op);
         return 0;
     }
@@ -131,7 +138,7 @@ static int opset_of(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc l
              (long long)version, OPSET_NEWEST);
         return 0;
     }
-    if (!is_constant_op(op) && !control_find(op) && op_find(op) == OP_NONE && !upgrade_knows(op)) {
+    if (!is_constant_op(op) && !control_find(op) && !foreign && op_find(op) == OP_NONE && !upgrade_knows(op)) {
         note_missing(imp, loc, domain, op);
         return 0;
     }

@@ -76,12 +76,14 @@ static void cubic_weights(double t, double w[4]) {
     w[3] = ((a * r - 5 * a) * r + 8 * a) * r - 4 * a;
 }
 
+/* At the border a cubic keeps its place, and each of its four pixels is clamped: so do PyTorch and ONNX Runtime, whose
+ * models these are, while ONNX's own evaluator clamps the place; no case of its suite tells them apart. */
 static AxisTaps axis_taps(const Sampler *s, double v, int64_t size) {
     AxisTaps t = {.n = s->mode == CUBIC ? 4 : s->mode == LINEAR ? 2 : 1, .weight = {1}};
     double x = to_pixels(s, v, size), margin = s->corners ? 0 : 0.5, last = (double)(size - 1);
     if (s->mode == NEAREST) x = round_even(x);
     if (!(x >= -margin && x <= last + margin)) {
-        if (s->padding == BORDER) x = clamp(x, 0, last);
+        if (s->padding == BORDER && s->mode != CUBIC) x = clamp(x, 0, last);
         if (s->padding == REFLECTION) x = reflect(x, -margin, last + margin);
     }
     double first = s->mode == NEAREST ? x : round_down(x), fraction = x - first;
