@@ -13,6 +13,10 @@ static bool takes_epilogue(const Node *n) {
     case OP_Gemm:
     case OP_MatMul:
         return n->out[0]->type.elem == QCC_F32;
+    case OP_QConv:
+    case OP_QConvTranspose:
+    case OP_QMatMul:
+        return true;
     default:
         return false;
     }

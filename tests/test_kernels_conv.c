@@ -140,13 +140,30 @@ static void test_transposed(void **state) {
     kernel_case_check(c);
 }
 
+/* Integer products of operands of different types. */
+static void test_integers(void **state) {
+    (void)state;
+    static const Elem elems[] = {QCC_I8, QCC_U8, QCC_I16, QCC_U16};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(elems); i++) {
+        Elem other = elems[(i + 1) % 3];
+        Value *x = kernel_input(c, elems[i], DIMS(2, 4, 6, 5)), *line = kernel_input(c, elems[i], DIMS(1, 3, 17));
+        kernel_node(c, OP_QConv, "pads=1,1,1,1 group=2", 1, x, kernel_weight(c, other, DIMS(6, 2, 3, 3)));
+        kernel_node(c, OP_QConv, "strides=2,1 dilations=1,2 pads=0,1,1,0", 1, x,
+                    kernel_weight(c, other, DIMS(5, 4, 3, 2)));
+        kernel_node(c, OP_QConv, "pads=2,1 strides=2", 1, line, kernel_input(c, other, DIMS(7, 3, 5)));
+        kernel_node(c, OP_QConvTranspose, "strides=2,2 group=2", 1, x, kernel_weight(c, other, DIMS(4, 3, 3, 3)));
+    }
+    kernel_case_check(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels),   cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_windows),    cmocka_unit_test(test_groups),
         cmocka_unit_test(test_axes),       cmocka_unit_test(test_large_kernels),
         cmocka_unit_test(test_types),      cmocka_unit_test(test_run_time_weights),
-        cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_transposed), cmocka_unit_test(test_integers),
     };
     return TEST_RUN(tests);
 }

@@ -95,10 +95,26 @@ static void test_no_terms(void **state) {
     kernel_case_check(c);
 }
 
+/* Integer products of operands of different types. */
+static void test_mixed_integers(void **state) {
+    (void)state;
+    static const Elem elems[] = {QCC_I8, QCC_U8, QCC_I16, QCC_U16};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(elems); i++) {
+        Elem other = elems[(i + 1) % COUNT_OF(elems)];
+        Value *a = kernel_input(c, elems[i], DIMS(2, 5, 11));
+        kernel_node(c, OP_QMatMul, NULL, 1, a, kernel_weight(c, other, DIMS(11, 19)));
+        kernel_node(c, OP_QMatMul, NULL, 1, a, kernel_input(c, other, DIMS(2, 11, 33)));
+        kernel_node(c, OP_QMatMul, NULL, 1, a, kernel_input(c, other, DIMS(11)));
+    }
+    kernel_case_check(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_packed), cmocka_unit_test(test_run_time), cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_gemm),   cmocka_unit_test(test_types),    cmocka_unit_test(test_no_terms),
+        cmocka_unit_test(test_packed),         cmocka_unit_test(test_run_time), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_gemm),           cmocka_unit_test(test_types),    cmocka_unit_test(test_no_terms),
+        cmocka_unit_test(test_mixed_integers),
     };
     return TEST_RUN(tests);
 }

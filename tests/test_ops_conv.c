@@ -254,8 +254,22 @@ TEST(conv_integer) {
     case_free(c);
 }
 
+/* ---- QConv, QConvTranspose ---- */
+
+TEST(conv_codes) {
+    OPEN;
+    operands(c, TENSOR(c, QCC_U8, DIMS(1, 1, 3), 255, 1, 128), TENSOR(c, QCC_I8, DIMS(2, 1, 2), -128, 127, 1, 1));
+    case_gives(c, OP_QConv, "pads=1,0", TENSOR(c, QCC_I32, DIMS(1, 2, 3), 32385, -32513, 16128, 255, 256, 129));
+    operands(c, TENSOR(c, QCC_I16, DIMS(1, 2, 1), -32768, 32767), TENSOR(c, QCC_I16, DIMS(1, 2, 1), 32767, -32768));
+    case_gives(c, OP_QConv, NULL, TENSOR(c, QCC_I32, DIMS(1, 1, 1), -2147418112));
+    operands(c, TENSOR(c, QCC_U16, DIMS(1, 1, 2), 65535, 3), TENSOR(c, QCC_U8, DIMS(1, 1, 2), 255, 1));
+    case_gives(c, OP_QConvTranspose, NULL, TENSOR(c, QCC_I32, DIMS(1, 1, 3), 16711425, 66300, 3));
+    case_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conv_codes),
         cmocka_unit_test(conv_plain),
         cmocka_unit_test(conv_pads_strides_dilations),
         cmocka_unit_test(conv_same),

@@ -137,19 +137,21 @@ TEST(matmul_integer) {
     case_free(c);
 }
 
+TEST(matmul_codes) {
+    OPEN;
+    operands(c, TENSOR(c, QCC_I8, DIMS(1, 2), -128, 127), TENSOR(c, QCC_U16, DIMS(2, 2), 65535, 0, 1, 2));
+    case_gives(c, OP_QMatMul, NULL, TENSOR(c, QCC_I32, DIMS(1, 2), -8388353, 254));
+    case_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm),
-        cmocka_unit_test(gemm_transposed),
-        cmocka_unit_test(gemm_integers),
-        cmocka_unit_test(gemm_of_no_terms),
-        cmocka_unit_test(gemm_refusals),
-        cmocka_unit_test(matmul),
-        cmocka_unit_test(matmul_batches),
-        cmocka_unit_test(matmul_wide),
-        cmocka_unit_test(matmul_rounds_once),
-        cmocka_unit_test(matmul_refusals),
-        cmocka_unit_test(matmul_integer),
+        cmocka_unit_test(matmul_codes),     cmocka_unit_test(gemm),
+        cmocka_unit_test(gemm_transposed),  cmocka_unit_test(gemm_integers),
+        cmocka_unit_test(gemm_of_no_terms), cmocka_unit_test(gemm_refusals),
+        cmocka_unit_test(matmul),           cmocka_unit_test(matmul_batches),
+        cmocka_unit_test(matmul_wide),      cmocka_unit_test(matmul_rounds_once),
+        cmocka_unit_test(matmul_refusals),  cmocka_unit_test(matmul_integer),
     };
     return TEST_RUN(tests);
 }

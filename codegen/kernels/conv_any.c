@@ -1,6 +1,6 @@
 /* Convolutions, plain and transposed, of every element type, with operands that may be computed at run time: a plain
- * loop nest that tests for the padding. It takes what the register tile does not: integers, f64, f16 and bf16
- * (accumulated in f32), weights that are no constants.
+ * loop nest that tests for the padding. It takes what the register tile does not: integers (which QConv and its like
+ * sum in i32), f64, f16 and bf16 (accumulated in f32), weights that are no constants.
  *
  *     for n, d, h, w, m: sum = bias[m]
  *         for kd, kh, kw where they meet the image: for c: sum += x[n][c][d'][h'][w'] * weights[m][c][kd][kh][kw]
@@ -65,10 +65,11 @@ static Reg meet(Point *p, int i, Reg tap, Reg *inside) {
 static void add_channels(Point *p, Reg x, Reg w) {
     Emit *e = p->k->em;
     const Place *px = &p->k->in[0], *pw = &p->k->in[1];
+    Elem sum = sum_elem(p->k->node);
     Loop l = em_loop(e, 0, p->c->ins, 1, 1, &p->sum);
     Reg a = any_load(e, px, reg_advance(e, x, l.i, px->stride[1]), 0, 1, 1);
     Reg b = any_load(e, pw, reg_advance(e, w, l.i, pw->stride[p->c->transposed ? 0 : 1]), 0, 1, 1);
-    p->sum = any_multiply_add(e, px->elem, a, b, p->sum);
+    p->sum = any_multiply_add(e, sum, any_as(e, px->elem, sum, a), any_as(e, pw->elem, sum, b), p->sum);
     em_loop_end(e, &l);
 }
 
@@ -93,7 +94,8 @@ static void emit_point(Point *p, Reg i, Reg g, Reg j, Reg m) {
     Emit *e = k->em;
     const Place *x = &k->in[0], *w = &k->in[1];
     const AnyConv *c = p->c;
-    p->sum = em_zero(e, any_type(e, x->elem, 1));
+    Elem sum = sum_elem(k->node);
+    p->sum = em_zero(e, any_type(e, sum, 1));
     if (has_bias(k->node))
         p->sum = any_load(e, &k->in[2], reg_advance(e, k->in[2].base, m, k->in[2].stride[0]), 0, 1, 1);
     Reg from_x = reg_advance(e, reg_advance(e, x->base, i, x->stride[0]), g, c->ins * x->stride[1]);
@@ -103,7 +105,7 @@ static void emit_point(Point *p, Reg i, Reg g, Reg j, Reg m) {
     Index idx[MAX_RANK] = {index_reg(i), index_reg(m)};
     for (int a = 0; a < MAX_SPATIAL; a++)
         if (axis_dim(x->shape.rank, a) >= 0) idx[axis_dim(x->shape.rank, a)] = index_reg(p->o[a]);
-    kernel_finish(k, half_narrow(e, x->elem, p->sum), 1, 1, idx);
+    kernel_finish(k, half_narrow(e, sum, p->sum), 1, 1, idx);
 }
 
 void emit_conv_any(KernelEmit *k) {

@@ -81,6 +81,13 @@ Reg any_load(Emit *e, const Place *p, Reg at, int64_t step, int lanes, int activ
     return half_widen(e, p->elem, em_from_mem(e, p->elem, v));
 }
 
+Elem sum_elem(const Node *n) {
+    bool whole = n->op == OP_QConv || n->op == OP_QConvTranspose || n->op == OP_QMatMul;
+    return whole ? QCC_I32 : n->in[0]->type.elem;
+}
+
+Reg any_as(Emit *e, Elem from, Elem sum, Reg v) { return convert(e, half_widened(from), half_widened(sum), v); }
+
 RegType any_type(Emit *e, Elem elem, int lanes) { return em_vec(e, em_elem_type(e, half_widened(elem)), lanes); }
 
 Reg any_multiply_add(Emit *e, Elem elem, Reg a, Reg b, Reg c) {

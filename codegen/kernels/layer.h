@@ -38,6 +38,10 @@ Reg half_widen(Emit *e, Elem elem, Reg v);
 Reg half_narrow(Emit *e, Elem elem, Reg v);
 /* Loads `active` of `lanes` elements of p's type, step bytes apart, widened. */
 Reg any_load(Emit *e, const Place *p, Reg at, int64_t step, int lanes, int active);
+/* Sums of products are in the operands' type, widened, but of integer products in i32: that type, and what any_load
+ * gave of type `from` converted to it. */
+Elem sum_elem(const Node *n);
+Reg any_as(Emit *e, Elem from, Elem sum, Reg v);
 RegType any_type(Emit *e, Elem elem, int lanes); /* of what any_load returns */
 Reg any_multiply_add(Emit *e, Elem elem, Reg a, Reg b, Reg c);
 /* Lanes that suit `n` elements of a type, computed widened. */

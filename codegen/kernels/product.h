@@ -1,4 +1,4 @@
-/* Gemm and MatMul as one thing: a matrix product per batch, with the dimensions found. */
+/* Gemm, MatMul and QMatMul as one thing: a matrix product per batch, with the dimensions found. */
 #ifndef QCC_CODEGEN_KERNELS_PRODUCT_H
 #define QCC_CODEGEN_KERNELS_PRODUCT_H
 

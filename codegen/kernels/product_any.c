@@ -1,5 +1,5 @@
-/* Gemm and MatMul of every element type: a plain loop nest. Lanes are the columns of B; halves accumulate in f32,
- * integers wrap.
+/* Gemm, MatMul and QMatMul of every element type: a plain loop nest. Lanes are the columns of B; halves accumulate in
+ * f32, integers wrap (QMatMul's in i32).
  *
  *     for batch, m, blocks of n:
  *         sum[block] = 0; for k: sum[block] += a[batch][m][k] * b[batch][k][block]
@@ -14,7 +14,7 @@ bool plan_product_any(KernelPlan *kp) {
     if (!product_describe(n, p)) return false;
     Elem elem = n->in[0]->type.elem;
     kp->data = p;
-    p->lanes = any_lanes(kp->target, elem, p->n);
+    p->lanes = any_lanes(kp->target, sum_elem(n), p->n);
     if (p->dim_bn >= 0) {
         kp->in[1].unit = kp->out[0].unit = true;
         kp->in[1].unit_dim = p->dim_bn;
@@ -61,18 +61,20 @@ static void emit_columns(Row *r, Reg column, int active) {
     Emit *e = k->em;
     const Product *p = r->p;
     const Place *a = &k->in[0], *b = &k->in[1];
+    Elem elem = sum_elem(k->node);
     int64_t step = place_stride(b, p->dim_bn);
-    Reg from = reg_advance(e, r->b, column, step), sum = em_zero(e, any_type(e, a->elem, p->lanes));
+    Reg from = reg_advance(e, r->b, column, step), sum = em_zero(e, any_type(e, elem, p->lanes));
     Loop l = em_loop(e, 0, p->k, 1, 1, &sum);
     Reg x = any_load(e, a, reg_advance(e, r->a, l.i, place_stride(a, p->dim_ak)), 0, 1, 1);
     Reg y = any_load(e, b, reg_advance(e, from, l.i, place_stride(b, p->dim_bk)), step, p->lanes, active);
-    sum = any_multiply_add(e, a->elem, em_splat(e, x, p->lanes), y, sum);
+    x = em_splat(e, any_as(e, a->elem, elem, x), p->lanes);
+    sum = any_multiply_add(e, elem, x, any_as(e, b->elem, elem, y), sum);
     em_loop_end(e, &l);
     int dim = p->dim_n < 0 ? 0 : p->dim_n;
     if (p->dim_n >= 0) r->idx[dim] = index_reg(column);
-    sum = scale(e, a->elem, sum, p->alpha);
+    sum = scale(e, elem, sum, p->alpha);
     if (p->added) sum = em_add(e, sum, scaled_addend(r, active, dim, r->idx));
-    kernel_finish(k, half_narrow(e, a->elem, sum), active, dim, r->idx);
+    kernel_finish(k, half_narrow(e, elem, sum), active, dim, r->idx);
 }
 
 static void emit_row(Row *r) {

@@ -1,5 +1,5 @@
 /* Convolutions. X is [N, C, spatial...]; W is [M, C/group, kernel...], of ConvTranspose [C, M/group, kernel...]. */
-#include "ir/ops/operand.h"
+#include "ir/ops/expand.h"
 #include "ir/ops/window.h"
 
 static bool check_bias(Infer *c, int64_t channels) {
@@ -51,24 +51,28 @@ static void pack_conv(Pack *p) {
 
 void pack_Conv(Pack *p) { pack_conv(p); }
 
-bool infer_ConvTranspose(Infer *c) {
+static bool infer_transposed(Infer *c, int64_t *channels) {
     Window w;
-    int64_t channels;
     if (!window_resolve(c, &w)) return false;
     const Shape *x = in_shape(c->node, 0), *k = in_shape(c->node, 1);
     if (x->dim[1] != k->dim[0] || x->dim[1] % w.group != 0)
         return infer_error(c, D_OPERAND_SHAPE, 1,
                            "%lld input channels; the weights want %lld, a multiple of group %lld", (long long)x->dim[1],
                            (long long)k->dim[0], (long long)w.group);
-    if (mul_overflow(k->dim[1], w.group, &channels))
+    if (mul_overflow(k->dim[1], w.group, channels))
         return infer_error(c, D_SIZE_LIMIT, 1, "the output channels overflow");
-    set_image(c, 0, channels, &w);
-    return check_bias(c, channels);
+    set_image(c, 0, *channels, &w);
+    return true;
+}
+
+bool infer_ConvTranspose(Infer *c) {
+    int64_t channels;
+    return infer_transposed(c, &channels) && check_bias(c, channels);
 }
 
 void pack_ConvTranspose(Pack *p) { pack_conv(p); }
 
-/* ---- ConvInteger: a Conv over i32 ------------------------------------------------------------------------------- */
+/* ---- ConvInteger: a QConv of operands less their zero points, whose padding is then 0 ---------------------------- */
 
 bool infer_ConvInteger(Infer *c) {
     int64_t channels;
@@ -82,21 +86,32 @@ bool infer_ConvInteger(Infer *c) {
                        shape_str(c->arena, in_shape(c->node, 3)), (long long)channels);
 }
 
-/* Operand `i` less its zero point (operand `zero`, along the first axis if it has several), in i32. */
-static Value *centred(Expand *e, int i, int zero) {
-    Node *n = e->node;
-    Value *v = expand_cast(e, n->in[i], QCC_I32);
-    if (!has_in(n, zero)) return v;
-    int64_t count = shape_count(in_shape(n, zero));
-    Shape s = {.rank = count == 1 ? 0 : v->type.shape.rank, .dim = {count, 1, 1, 1, 1, 1, 1, 1}};
-    return EXPAND(e, Sub, NULL, v, expand_reshape(e, expand_cast(e, n->in[zero], QCC_I32), &s));
-}
-
-/* The padding is 0 after the zero point has been taken off, so the plain operator's is right. */
 void expand_ConvInteger(Expand *e) {
-    Value *x = centred(e, 0, 2), *w = centred(e, 1, 3);
-    Node *conv = graph_node(e->graph, e->node, OP_Conv, e->node->loc, 2, (Value *[]){x, w}, 1);
-    for (int i = 0; i < e->node->n_attr; i++) node_set_attr(conv, &e->node->attr[i]);
-    if (!node_infer(e->diags, conv)) bug("the Conv of a ConvInteger does not infer");
+    Node *n = e->node;
+    Value *zw = has_in(n, 3) ? n->in[3] : NULL;
+    if (zw && shape_count(&zw->type.shape) > 1) {
+        Shape s = shape_along(in_shape(n, 1)->rank, 0, shape_count(&zw->type.shape));
+        zw = expand_reshape(e, zw, &s);
+    }
+    Value *in[] = {expand_centred(e, n->in[0], has_in(n, 2) ? n->in[2] : NULL), expand_centred(e, n->in[1], zw)};
+    Node *conv = graph_node(e->graph, n, OP_QConv, n->loc, 2, in, 1);
+    for (int i = 0; i < n->n_attr; i++) node_set_attr(conv, &n->attr[i]);
+    if (!node_infer(e->diags, conv)) bug("the QConv of a ConvInteger does not infer");
     expand_result(e, 0, conv->out[0]);
 }
+
+/* ---- integer products -------------------------------------------------------------------------------------------- */
+
+bool infer_QConv(Infer *c) {
+    int64_t channels;
+    return infer_forward(c, 0, &channels);
+}
+
+void pack_QConv(Pack *p) { pack_conv(p); }
+
+bool infer_QConvTranspose(Infer *c) {
+    int64_t channels;
+    return infer_transposed(c, &channels);
+}
+
+void pack_QConvTranspose(Pack *p) { pack_conv(p); }

@@ -49,3 +49,17 @@ Value *expand_reduce(Expand *e, OpId op, Value *v, int n, const int64_t *axes) {
 }
 
 Value *expand_constant(Expand *e, const Tensor *t) { return graph_constant(e->graph, "", t); }
+
+static bool all_zero(const Tensor *t) {
+    int64_t n = t->splat ? 1 : shape_count(&t->type.shape);
+    for (int64_t i = 0; i < n; i++)
+        if (tensor_get_int(t, i) != 0) return false;
+    return true;
+}
+
+Value *expand_centred(Expand *e, Value *v, Value *zero) {
+    if (!zero || (zero->constant && all_zero(zero->constant))) return v;
+    zero = expand_cast(e, zero, QCC_I16);
+    if (shape_count(&zero->type.shape) == 1) zero = expand_reshape(e, zero, &(Shape){.rank = 0});
+    return EXPAND(e, Sub, NULL, expand_cast(e, v, QCC_I16), zero);
+}

@@ -22,6 +22,9 @@ Value *expand_slice(Expand *e, Value *v, int axis, int64_t start, int64_t end);
 Value *expand_concat(Expand *e, int axis, Value *p, Value *q);
 /* Reduces over the n axes, which stay as ones. op is one of the Reduce operators. */
 Value *expand_reduce(Expand *e, OpId op, Value *v, int n, const int64_t *axes);
+/* Codes v of at most 8 bits less their zero points (NULL: none), in i16; v itself where nothing is taken off. A single
+ * zero point is for all, others have a shape that broadcasts to v's. */
+Value *expand_centred(Expand *e, Value *v, Value *zero);
 Value *expand_constant(Expand *e, const Tensor *t);
 
 #endif

@@ -1,5 +1,5 @@
 /* Matrix products. */
-#include "ir/ops/operand.h"
+#include "ir/ops/expand.h"
 
 /* ---- Gemm: Y = alpha * A' * B' + beta * C ------------------------------------------------------------------------ */
 
@@ -51,7 +51,7 @@ bool infer_MatMul(Infer *c) { return infer_product(c, 0); }
 
 void pack_MatMul(Pack *p) { (void)p; }
 
-/* ---- MatMulInteger: a MatMul over i32 ---------------------------------------------------------------------------- */
+/* ---- MatMulInteger: a QMatMul ------------------------------------------------------------------------------------ */
 
 /* A zero point for all, or one for each row of A or column of B, as a list or with the matrix's own rank. */
 static bool check_zero(Infer *c, int operand, int zero) {
@@ -70,18 +70,21 @@ static bool check_zero(Infer *c, int operand, int zero) {
 
 bool infer_MatMulInteger(Infer *c) { return infer_product(c, QCC_I32) && check_zero(c, 0, 2) && check_zero(c, 1, 3); }
 
+/* A list of zero points of A goes down its rows. */
 static Value *centred(Expand *e, int i, int zero) {
-    Value *v = expand_cast(e, e->node->in[i], QCC_I32);
-    if (!has_in(e->node, zero)) return v;
-    Value *z = expand_cast(e, e->node->in[zero], QCC_I32);
-    const Shape *s = &z->type.shape;
-    if (shape_count(s) == 1)
-        z = expand_reshape(e, z, &(Shape){0});
-    else if (i == 0 && s->rank == 1)
-        z = expand_reshape(e, z, &(Shape){.rank = 2, .dim = {s->dim[0], 1}});
-    return EXPAND(e, Sub, NULL, v, z);
+    Value *z = has_in(e->node, zero) ? e->node->in[zero] : NULL;
+    if (z && i == 0 && z->type.shape.rank == 1)
+        z = expand_reshape(e, z, &(Shape){.rank = 2, .dim = {z->type.shape.dim[0], 1}});
+    return expand_centred(e, e->node->in[i], z);
 }
 
 void expand_MatMulInteger(Expand *e) {
-    expand_result(e, 0, EXPAND(e, MatMul, NULL, centred(e, 0, 2), centred(e, 1, 3)));
+    expand_result(e, 0, EXPAND(e, QMatMul, NULL, centred(e, 0, 2), centred(e, 1, 3)));
 }
+
+/* ---- QMatMul ------------------------------------------------------------------------------------------------------
+ */
+
+bool infer_QMatMul(Infer *c) { return infer_product(c, 0); }
+
+void pack_QMatMul(Pack *p) { (void)p; }

@@ -126,7 +126,8 @@ static bool transposed_size(Infer *c, AutoPad mode, const int64_t *extra, const 
 static bool read_sizes(Infer *c, AutoPad mode, Window *w) {
     const Node *n = c->node;
     int64_t extra[MAX_SPATIAL], wanted[MAX_SPATIAL];
-    bool transposed = n->op == OP_ConvTranspose, ceil_mode = is_pool(n->op) && node_int(n, "ceil_mode");
+    bool transposed = n->op == OP_ConvTranspose || n->op == OP_QConvTranspose;
+    bool ceil_mode = is_pool(n->op) && node_int(n, "ceil_mode");
     if (transposed &&
         (!read_list(c, "output_padding", w->rank, 0, 0, extra) || !read_list(c, "output_shape", w->rank, 1, 0, wanted)))
         return false;

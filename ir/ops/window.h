@@ -20,7 +20,7 @@ typedef struct Window {
     int64_t group; /* 1 for poolings */
 } Window;
 
-/* Resolves the window of Conv, ConvInteger, ConvTranspose, MaxPool, AveragePool or LpPool; false after an error. It
+/* Resolves the window of a convolution or pooling of any kind; false after an error. It
  * checks the attributes and the spatial sizes, not the channels. */
 bool window_resolve(Infer *c, Window *w);
 /* The same of a node that has been inferred. */

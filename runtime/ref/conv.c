@@ -1,15 +1,16 @@
-/* Conv and ConvTranspose. ints: group, then strides, dilations and begin pads of three spatial axes (leading axes of
- * fewer than three count as size 1). Each result is one sum, accumulated as row.h says. */
+/* Convolutions: Conv, ConvTranspose and, of integers without a bias, QConv and QConvTranspose. ints: group, then
+ * strides, dilations and begin pads of three spatial axes (leading axes of fewer than three count as size 1). Each
+ * result is one sum, accumulated as row.h says. */
 #include "runtime/ref/row.h"
 
-RefFn ref_Conv, ref_ConvTranspose;
+RefFn ref_Conv, ref_ConvTranspose, ref_QConv, ref_QConvTranspose;
 
 enum { DEPTH, HEIGHT, WIDTH, AXES };
 
 /* The operands with their spatial axes widened to three. */
 typedef struct Job {
-    const RefTensor *x, *w, *b, *y;
-    int64_t group, c, m; /* channels in and out */
+    const RefTensor *x, *w, *b, *y; /* b: NULL for none */
+    int64_t group, c, m;            /* channels in and out */
     int64_t in[AXES], out[AXES], kernel[AXES], stride[AXES], dilation[AXES], pad[AXES];
 } Job;
 
@@ -31,7 +32,7 @@ static void flatten_points(Job *j) {
 }
 
 static Job open_job(const RefArgs *a) {
-    Job j = {.x = &a->in[0], .w = &a->in[1], .b = &a->in[2], .y = &a->out[0], .group = a->ints[0]};
+    Job j = {.x = &a->in[0], .w = &a->in[1], .b = a->n_in > 2 ? &a->in[2] : NULL, .y = &a->out[0], .group = a->ints[0]};
     j.c = j.x->dim[1];
     j.m = j.y->dim[1];
     widen(j.x, j.in);
@@ -135,3 +136,5 @@ static int run(const RefArgs *a, bool transposed) {
 
 int ref_Conv(const RefArgs *a) { return run(a, false); }
 int ref_ConvTranspose(const RefArgs *a) { return run(a, true); }
+int ref_QConv(const RefArgs *a) { return run(a, false); }
+int ref_QConvTranspose(const RefArgs *a) { return run(a, true); }

@@ -1,7 +1,7 @@
 /* Matrix products, a row of results at a time, accumulated as row.h says. */
 #include "runtime/ref/row.h"
 
-RefFn ref_Gemm, ref_MatMul;
+RefFn ref_Gemm, ref_MatMul, ref_QMatMul;
 
 /* A matrix inside a tensor: element (i, k) is at + i * row + k * col. */
 typedef struct Matrix {
@@ -63,7 +63,8 @@ int ref_Gemm(const RefArgs *args) {
     return REF_OK;
 }
 
-/* ---- MatMul: numpy's rule; no parameters ---------------------------------------------------------------------------
+/* ---- MatMul and, of integers, QMatMul: numpy's rule; no parameters
+ * ---------------------------------------------------------------------------
  */
 
 /* Index of the matrix of `t` that belongs to batch number `at` of the broadcast batch dimensions batch[0..rank). */
@@ -98,3 +99,5 @@ int ref_MatMul(const RefArgs *args) {
     }
     return REF_OK;
 }
+
+int ref_QMatMul(const RefArgs *args) { return ref_MatMul(args); }

@@ -25,7 +25,8 @@ typedef struct RefRun {
 bool ref_is_float(int32_t elem);
 /* n accumulators of 0, or of element `at` of `bias` where that has data. */
 void ref_row_start(RefRow *row, int64_t n, int32_t elem, const RefTensor *bias, int64_t at);
-/* row[first + i * step] += x[i] * w[w_at] for i < n. x and w have the type that the row was started with. */
+/* row[first + i * step] += x[i] * w[w_at] for i < n. x and w have the type that the row was
+ * started with, or are integers of any types where that is one. */
 void ref_row_add(RefRow *row, int64_t first, int64_t step, int64_t n, RefRun x, const RefTensor *w, int64_t w_at);
 void ref_row_store(const RefRow *row, int64_t n, const RefTensor *out, int64_t at);
 
