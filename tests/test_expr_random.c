@@ -100,7 +100,7 @@ static double real_result(XOp op, double a, double b) {
 static Big shifted(XOp op, Elem elem, Big a, Big b) {
     int bits = elem_info[elem].bits;
     bool too_far = b < 0 || b >= bits;
-    if (op == X_SHL) return too_far ? 0 : a << (int)b;
+    if (op == X_SHL) return too_far ? 0 : a * ((Big)1 << (int)b); /* a may be negative */
     return too_far ? (a < 0 ? -1 : 0) : a >> (int)b;
 }
 

@@ -267,9 +267,11 @@ static void test_in_place(void **state) {
     t->name = was.name;
     t->n_dims = 1, t->dims = dims, t->has_data_type = 1, t->data_type = QCC_F32;
     t->has_raw_data = 1, t->raw_data = (ProtobufCBinaryData){N * sizeof *weights, (uint8_t *)weights};
+    Onnx__ValueInfoProto *output = m->graph->output[0], output_was = *output;
+    size_t n_node = m->graph->n_node;
     m->graph->n_node = 0;
-    m->graph->output[0]->name = t->name;
-    m->graph->output[0]->type = NULL;
+    output->name = t->name;
+    output->type = NULL;
     size_t bytes = onnx__model_proto__get_packed_size(m), lead = 0;
     uint8_t *data = arena_get(&a, bytes + 4);
     onnx__model_proto__pack(m, data);
@@ -279,6 +281,10 @@ static void test_in_place(void **state) {
     Graph *g = onnx_import_bytes(&a, &d, "large.onnx", NULL, data + shift, bytes, NULL);
     assert_non_null(g);
     assert_ptr_equal(g->outputs.at[0].value->constant->data, data + shift + lead);
+    *t = was;
+    *output = output_was;
+    m->graph->n_node = n_node;
+    onnx__model_proto__free_unpacked(m, NULL);
     arena_free(&a);
 }
 
