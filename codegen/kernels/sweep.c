@@ -10,8 +10,6 @@
 #include "codegen/kernels/layer.h"
 #include "codegen/kernels/tile.h"
 
-/* Multiply-adds unrolled in the innermost loop: enough to hide its counting, few enough for the instruction cache. */
-enum { UNROLLED = 112, MAX_UNROLL = 8 };
 /* An epilogue of more instructions than this is a loop over the tile, not written out for each of its vectors. */
 enum { LONG_EPILOGUE = 12 };
 /* Bytes of input that a block of rows may have, so that they stay in the second-level cache while panels pass by, and
@@ -47,76 +45,27 @@ int64_t sweep_units(const Target *t, const SweepShape *s) {
 typedef struct Tile {
     Sweep *s;
     int mh, mw, nr;
-    int last; /* channels in the last vector */
-    Reg a, b, bias;
+    int last;            /* channels in the last vector */
+    Reg a, b, bias;      /* addresses of the panel's first pixel, first weight, first channel */
     Index idx[MAX_RANK]; /* of the output: the outer dimensions and the first channel are set */
     Reg acc[MAX_TILE];
 } Tile;
 
 static int tile_size(const Tile *t) { return t->mh * t->mw * t->nr; }
 
-/* One round at the addresses a and b plus constants. */
-static void accumulate_round(Tile *t, Reg a, Reg b) {
+static void accumulate(Tile *t, Reg y, Reg x) {
     Sweep *s = t->s;
-    Emit *e = s->k->em;
-    RegType vec = em_vec(e, e->f32, s->shape.lanes);
-    Reg weights[MAX_NR];
-    for (int r = 0; r < t->nr; r++) {
-        Reg p = em_at(e, b, (int64_t)r * s->shape.lanes * 4);
-        int active = !s->panels && r == t->nr - 1 ? t->last : s->shape.lanes;
-        weights[r] = em_load_part(e, vec, p, s->panels ? s->shape.lanes * 4 : 4, active);
-    }
-    for (int m = 0; m < t->mh * t->mw; m++) {
-        Reg x = em_load(e, e->f32, em_at(e, a, m / t->mw * s->h.a + m % t->mw * s->w.a), 4);
-        x = em_splat(e, x, s->shape.lanes);
-        for (int r = 0; r < t->nr; r++) {
-            Reg *acc = &t->acc[m * t->nr + r];
-            *acc = em_mul_add(e, x, weights[r], *acc);
-        }
-    }
-}
-
-/* Bytes by which B advances in a round of l. */
-static int64_t step_b(const Tile *t, const Reduce *l) {
-    return t->s->panels ? l->b * t->nr * t->s->shape.lanes * 4 : l->b;
-}
-
-static void accumulate_rounds(Tile *t, const Reduce *l, Reg a, Reg b, int64_t n) {
-    Emit *e = t->s->k->em;
-    for (int64_t u = 0; u < n; u++) accumulate_round(t, em_at(e, a, u * l->a), em_at(e, b, u * step_b(t, l)));
-}
-
-/* The innermost loop: some rounds at a time, then those left. */
-static void accumulate_inner(Tile *t, const Reduce *l, Reg a, Reg b) {
-    Emit *e = t->s->k->em;
-    int64_t unroll = i64_max(1, i64_min(UNROLLED / tile_size(t), MAX_UNROLL)), rest = l->n % unroll;
-    if (l->n > rest) {
-        Loop loop = em_loop(e, 0, l->n - rest, unroll, tile_size(t), t->acc);
-        Index i = index_reg(loop.i);
-        accumulate_rounds(t, l, em_address(e, a, 1, &i, &l->a), em_address(e, b, 1, &i, (int64_t[]){step_b(t, l)}),
-                          unroll);
-        em_loop_end(e, &loop);
-    }
-    int64_t done = l->n - rest;
-    accumulate_rounds(t, l, em_at(e, a, done * l->a), em_at(e, b, done * step_b(t, l)), rest);
-}
-
-static void accumulate(Tile *t, int level, Reg a, Reg b) {
-    Emit *e = t->s->k->em;
-    const Reduction *r = &t->s->reduction;
-    if (r->n == 0) {
-        accumulate_round(t, a, b);
-        return;
-    }
-    const Reduce *l = &r->loop[level];
-    if (level == r->n - 1) {
-        accumulate_inner(t, l, a, b);
-        return;
-    }
-    Loop loop = em_loop(e, 0, l->n, 1, tile_size(t), t->acc);
-    Index i = index_reg(loop.i);
-    accumulate(t, level + 1, em_address(e, a, 1, &i, &l->a), em_address(e, b, 1, &i, (int64_t[]){step_b(t, l)}));
-    em_loop_end(e, &loop);
+    TileSum sum = {.mh = t->mh,
+                   .mw = t->mw,
+                   .nr = t->nr,
+                   .lanes = s->shape.lanes,
+                   .last = s->panels ? s->shape.lanes : t->last,
+                   .step_h = s->h.a,
+                   .step_w = s->w.a,
+                   .panels = s->panels,
+                   .reduction = &s->reduction};
+    Index at[] = {index_reg(y), index_reg(x)};
+    tile_accumulate(s->k->em, &sum, em_address(s->k->em, t->a, 2, at, (int64_t[]){s->h.a, s->w.a}), t->b, t->acc);
 }
 
 static void start_sums(Tile *t) {
@@ -190,12 +139,10 @@ static void finish_in_loop(Tile *t, Reg y, Reg x) {
 /* The tile whose first pixel is (y, x), of `shape`'s panel. */
 static void emit_tile(const Tile *shape, int mh, int mw, Reg y, Reg x) {
     Tile t = *shape;
-    Emit *e = t.s->k->em;
     t.mh = mh;
     t.mw = mw;
-    Index at[] = {index_reg(y), index_reg(x)};
     start_sums(&t);
-    accumulate(&t, 0, em_address(e, t.a, 2, at, (int64_t[]){t.s->h.a, t.s->w.a}), t.b);
+    accumulate(&t, y, x);
     const Expr *x_end = t.s->k->node->expr;
     if (x_end && x_end->n > LONG_EPILOGUE && mh * mw > 2)
         finish_in_loop(&t, y, x);

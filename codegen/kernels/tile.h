@@ -6,8 +6,7 @@
  *         for p in pixels: x = broadcast(a + offset[p])      offsets are compile-time constants
  *             for r < nr:  acc[p][r] += x * load(b + r)
  *
- * A convolution, a matrix product and a phase of a transposed convolution differ in strides only. A Sweep walks such
- * tiles over a whole layer. */
+ * A convolution and a matrix product differ in strides only. A Sweep walks such tiles over a whole layer. */
 #ifndef QCC_CODEGEN_KERNELS_TILE_H
 #define QCC_CODEGEN_KERNELS_TILE_H
 
@@ -39,6 +38,17 @@ int tile_vectors(const Target *t, int64_t h, int64_t w, int64_t rounds, int64_t 
 void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw);
 /* f32 lanes that suit `channels`: the target's, or fewer where the channels would leave most of them empty. */
 int tile_lanes(const Target *t, int64_t channels);
+
+/* The sums of one tile. */
+typedef struct TileSum {
+    int mh, mw, nr, lanes;  /* mh * mw * nr <= MAX_TILE */
+    int last;               /* lanes of the last vector of B that may be read */
+    int64_t step_h, step_w; /* bytes of A from pixel to pixel */
+    bool panels;            /* B is prepared: aligned rows of nr vectors; else rows of channels where they lie */
+    const Reduction *reduction;
+} TileSum;
+/* acc[(y * mw + x) * nr + r] += the sum over the reduction; a, b: addresses of its first round at pixel (0, 0). */
+void tile_accumulate(Emit *e, const TileSum *t, Reg a, Reg b, Reg *acc);
 
 /* ---- weights ------------------------------------------------------------------------------------------------- */
 
