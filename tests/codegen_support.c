@@ -139,7 +139,8 @@ static void compare(Arena *a, const Graph *g, int output, const Tensor *want, co
     }
 }
 
-void check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o, double tolerance) {
+CompiledModel check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o,
+                          double tolerance) {
     Tensor *want[MOST_PORTS], *got[MOST_PORTS], *threaded[MOST_PORTS];
     Diags d;
     diags_init(&d, a);
@@ -151,6 +152,7 @@ void check_graph(Arena *a, const Graph *g, const Tensor *const *in, const Codege
         compare(a, g, (int)i, want[i], got[i], tolerance);
         assert_same_bytes(got[i], threaded[i]);
     }
+    return m;
 }
 
 /* ---- random values ------------------------------------------------------------------------------------------- */

@@ -20,8 +20,8 @@ extern const CodegenOptions test_options; /* name "m", the host, -O2, steps, bat
 void run_guarded(Arena *a, const CompiledModel *m, const Tensor *const *in, Tensor **out, unsigned workers);
 
 /* Evaluates and runs `g` on the same inputs and compares all outputs: bit for bit, but for NaN being any NaN, where
- * tolerance is 0, else to tolerance * largest |value| of the output. */
-void check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o, double tolerance);
+ * tolerance is 0, else to tolerance * largest |value| of the output. Returns what it compiled. */
+CompiledModel check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o, double tolerance);
 
 /* A small generator; the same seed gives the same numbers everywhere. */
 typedef struct Random {

@@ -5,6 +5,7 @@
 #include "tests/support.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 KernelCase *kernel_case_new(void) {
     Arena first = {0};
@@ -91,13 +92,23 @@ static Graph *share(KernelCase *c, int cpu) {
     return g;
 }
 
+/* Every node is computed by a kernel of the name that the case expects. */
+static void check_kernels(const KernelCase *c, const Graph *g, const qcc_model *m) {
+    size_t nodes = 0, found = 0;
+    for (const Node *n = g->first; n; n = n->next) nodes++;
+    for (uint32_t i = 0; i < m->n_steps; i++) found += strstr(m->steps[i].kernel, c->kernel) != NULL;
+    assert_int_equal(found, nodes);
+}
+
 void kernel_case_check(KernelCase *c) {
     bool all = getenv("QCC_TEST_ALL") != NULL;
     for (size_t i = 0; i < COUNT_OF(cpus); i++) {
         CodegenOptions o = test_options;
         o.cpu = cpus[i];
         o.strict = true;
-        check_graph(&c->arena, all ? c->graph : share(c, (int)i), c->feeds.at, &o, c->tolerance);
+        const Graph *g = all ? c->graph : share(c, (int)i);
+        CompiledModel m = check_graph(&c->arena, g, c->feeds.at, &o, c->tolerance);
+        if (c->kernel) check_kernels(c, g, m.model);
     }
     Arena rest = c->arena;
     arena_free(&rest);

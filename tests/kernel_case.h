@@ -18,6 +18,7 @@ typedef struct KernelCase {
     uint32_t seed;
     VEC(const Tensor *) feeds; /* of the graph's inputs */
     double tolerance;          /* 0: equal; else relative to the largest magnitude of the output */
+    const char *kernel;        /* part of the name of every node's kernel, or NULL: any kernel will do */
 } KernelCase;
 
 KernelCase *kernel_case_new(void);

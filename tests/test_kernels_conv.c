@@ -60,6 +60,25 @@ static void test_windows(void **state) {
     kernel_case_check(c);
 }
 
+/* Shapes for which fewer multiplications pay: whole and ragged tiles of 2x2 pixels, several blocks of tiles, ragged
+ * panels and inputs, several images. */
+static void test_winograd(void **state) {
+    (void)state;
+    static const int64_t shapes[][4] = {{32, 32, 8, 8},  {32, 64, 9, 14}, {40, 48, 14, 9},  {17, 65, 8, 8},
+                                        {64, 33, 13, 5}, {33, 80, 6, 31}, {48, 128, 12, 1}, {128, 40, 10, 11},
+                                        {24, 300, 5, 6}, {32, 36, 46, 45}};
+    static const char *const pads[] = {"pads=1,1,1,1", "", "pads=2,0,1,3", "auto_pad=SAME_UPPER"};
+    KernelCase *c = kernel_case_new();
+    c->kernel = "winograd";
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        const int64_t *s = shapes[i];
+        add_conv(c, s[0], s[1], s[2] + 2, s[3] + 2, 3, pads[i % COUNT_OF(pads)], 1);
+    }
+    Value *x = kernel_input(c, QCC_F32, DIMS(3, 32, 7, 10));
+    kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, x, kernel_weight(c, QCC_F32, DIMS(64, 32, 3, 3)));
+    kernel_case_check(c);
+}
+
 static void test_groups(void **state) {
     (void)state;
     static const int64_t per_group[][3] = {{1, 1, 17}, {1, 1, 64}, {1, 2, 9},  {2, 2, 12}, {4, 4, 8}, {2, 1, 16},
@@ -164,6 +183,7 @@ int main(void) {
         cmocka_unit_test(test_axes),       cmocka_unit_test(test_large_kernels),
         cmocka_unit_test(test_types),      cmocka_unit_test(test_run_time_weights),
         cmocka_unit_test(test_transposed), cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_winograd),
     };
     return TEST_RUN(tests);
 }
