@@ -53,21 +53,6 @@ static void split_words(Arena *a, Words *out, const char *s, size_t n) {
     if (open) vec_push(a, &out->v, word.s ? word.s : "");
 }
 
-static bool gather_words(Arena *a, Diags *d, int argc, char **argv, Words *out) {
-    const char *env = getenv("QCC_FLAGS");
-    if (env) split_words(a, out, env, strlen(env));
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '@') {
-            vec_push(a, &out->v, (const char *)argv[i]);
-            continue;
-        }
-        FileView file;
-        if (!file_map(a, d, argv[i] + 1, &file)) return false;
-        split_words(a, out, (const char *)file.data, file.bytes);
-    }
-    return true;
-}
-
 static bool is_short(const OptInfo *o) { return o->name[1] == '\0'; }
 static bool is_dashed(const OptInfo *o) { return o->name[0] == '-'; } /* spelt -march, --march too */
 static const char *bare_name(const OptInfo *o) { return o->name + is_dashed(o); }
@@ -98,6 +83,29 @@ static OptId find_option(const char *word, const char **value) {
             if (is_short(&infos[id]) == (shorts == 1) && word_matches(&infos[id], word, value)) return id;
     }
     return O_COUNT;
+}
+
+/* Is `word` an option whose value is the word behind it? */
+static bool wants_next(const char *word) {
+    const char *value = NULL;
+    OptId id = word[0] == '-' ? find_option(word, &value) : O_COUNT;
+    return id != O_COUNT && infos[id].value[0] && !value;
+}
+
+/* All words, with those of response files: @FILE, but not where a value is expected. */
+static bool gather_words(Arena *a, Diags *d, int argc, char **argv, Words *out) {
+    const char *env = getenv("QCC_FLAGS");
+    if (env) split_words(a, out, env, strlen(env));
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '@' || wants_next(argv[i - 1])) {
+            vec_push(a, &out->v, (const char *)argv[i]);
+            continue;
+        }
+        FileView file;
+        if (!file_map(a, d, argv[i] + 1, &file)) return false;
+        split_words(a, out, (const char *)file.data, file.bytes);
+    }
+    return true;
 }
 
 static void unknown_option(Diags *d, const char *word) {

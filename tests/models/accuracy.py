@@ -14,7 +14,9 @@ import tempfile
 
 import numpy as np
 
+# Means and standard deviations of the channels that models were trained with.
 IMAGENET = (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
+CIFAR = (np.array([0.4914, 0.4822, 0.4465]), np.array([0.2023, 0.1994, 0.2010]))
 
 
 def mnist(data, n=2000):
@@ -36,16 +38,16 @@ def keywords(data):
     return ((q.astype(np.float32) - 83) * np.float32(0.5847029)), y
 
 
-def standard(x):
-    mean, std = (v.reshape(1, 3, 1, 1) for v in IMAGENET)
+def standard(x, channels):
+    mean, std = (v.reshape(1, 3, 1, 1) for v in channels)
     return ((x / 255 - mean) / std).astype(np.float32)
 
 
 # model, images, what is done to them, images right as stated
 STATED = [
-    ("resnet20_cifar10", cifar, standard, 915),
+    ("resnet20_cifar10", cifar, lambda x: standard(x, IMAGENET), 915),
     ("resnet8_cifar10_float", cifar, lambda x: x, 881),
-    ("alibaba_ic_mobilenet", cifar, lambda x: x, 825),
+    ("alibaba_ic_mobilenet", cifar, lambda x: standard(x, CIFAR), 825),
     ("tinymaix_cifar10_f", cifar, lambda x: x / 255, 755),
     ("dscnn_kws_float", keywords, lambda x: x.reshape(-1, 1, 49, 10), 901),
     ("alibaba_kws", keywords, lambda x: x.reshape(-1, 49, 10, 1), 908),
