@@ -136,6 +136,6 @@ static inline bool add_overflow(int64_t a, int64_t b, int64_t *r) { return __bui
 static inline int64_t i64_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t i64_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-static inline int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
+static inline int64_t ceil_div(int64_t n, int64_t by) { return n / by + (n % by > 0); }
 
 #endif

@@ -131,7 +131,14 @@ bool file_map_inside(Arena *a, const char *dir, const char *name, FileView *out,
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
-static bool write_all(int fd, const void *data, size_t bytes) {
+/* What a file is to hold: bytes in memory, or another file. */
+typedef struct Content {
+    const void *data;
+    size_t bytes;
+    int from; /* a descriptor, or -1 */
+} Content;
+
+static bool write_bytes(int fd, const void *data, size_t bytes) {
     const char *p = data;
     while (bytes) {
         ssize_t n = write(fd, p, bytes);
@@ -143,10 +150,21 @@ static bool write_all(int fd, const void *data, size_t bytes) {
     return true;
 }
 
+static bool write_content(int fd, const Content *c) {
+    char piece[1 << 14];
+    if (c->from < 0) return write_bytes(fd, c->data, c->bytes);
+    for (;;) {
+        ssize_t n = read(c->from, piece, sizeof piece);
+        if (n == 0) return true;
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 || !write_bytes(fd, piece, (size_t)n)) return false;
+    }
+}
+
 /* Writes to and closes fd (which may be -1). False with errno set. */
-static bool write_and_close(int fd, const void *data, size_t bytes) {
+static bool write_and_close(int fd, const Content *c) {
     if (fd < 0) return false;
-    bool good = write_all(fd, data, bytes);
+    bool good = write_content(fd, c);
     int failed = errno;
     if (close(fd) != 0 && good) return false;
     errno = failed;
@@ -154,45 +172,77 @@ static bool write_and_close(int fd, const void *data, size_t bytes) {
 }
 
 /* A new file beside `path`, its name in `tmp`, which has room for it. With open and not mkstemp, for the usual mode. */
-static int create_beside(const char *path, char *tmp, size_t room) {
+static int create_beside(const char *path, char *tmp, size_t room, mode_t mode) {
     int fd = -1;
     for (int i = 0; i < 100; i++) {
         snprintf(tmp, room, "%s.%ld-%d.tmp", path, (long)getpid(), i);
-        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd >= 0 || errno != EEXIST) break;
     }
     return fd;
 }
 
-static bool replace_file(const char *path, char *tmp, size_t room, const void *data, size_t bytes) {
-    int fd = create_beside(path, tmp, room);
+static bool replace_file(const char *path, char *tmp, size_t room, const Content *c) {
+    struct stat st;
+    mode_t mode = c->from >= 0 && fstat(c->from, &st) == 0 ? st.st_mode & 0777 : 0666;
+    int fd = create_beside(path, tmp, room, mode);
     if (fd < 0) return false;
-    bool good = write_and_close(fd, data, bytes) && rename(tmp, path) == 0;
+    bool good = write_and_close(fd, c) && rename(tmp, path) == 0;
     int failed = errno;
     if (!good) unlink(tmp);
     errno = failed;
     return good;
 }
 
-/* Devices and pipes are written to; only a regular file is replaced, the one a link points to. */
-static bool write_path(Diags *d, const char *path, const void *data, size_t bytes) {
-    enum { SUFFIX_ROOM = 40 };
-    char real[PATH_MAX];
+static bool is_stdout(const char *path) { return strcmp(path, "-") == 0; }
+
+bool file_is_same(const char *a, const char *b) {
+    struct stat sa, sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+bool file_is_stream(const char *path) {
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return write_and_close(open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), data, bytes);
+    return is_stdout(path) || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+enum { SUFFIX_ROOM = 40 }; /* of a temporary file's name */
+
+/* Devices and pipes are written to; only a regular file is replaced, the one a link points to. `tmp` has room for the
+ * longest path and a suffix. */
+static bool write_path(const char *path, char *tmp, const Content *c) {
+    char real[PATH_MAX];
+    if (is_stdout(path)) return write_content(STDOUT_FILENO, c);
+    if (file_is_stream(path)) return write_and_close(open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), c);
     const char *target = realpath(path, real) ? real : path;
-    size_t room = strlen(target) + SUFFIX_ROOM;
-    return replace_file(target, arena_get(d->arena, room), room, data, bytes);
+    return replace_file(target, tmp, strlen(target) + SUFFIX_ROOM, c);
+}
+
+static bool told(Diags *d, const char *path, bool good, int why) {
+    if (good) return true;
+    diag(d, D_FILE_OPEN, loc_of_file(is_stdout(path) ? NULL : path), "cannot write %s: %s",
+         is_stdout(path) ? "to standard output" : "the file", strerror(why));
+    return false;
+}
+
+static char *room_for_tmp(Diags *d, const char *path) {
+    return arena_get(d->arena, strlen(path) + PATH_MAX + SUFFIX_ROOM);
 }
 
 bool file_write(Diags *d, const char *path, const void *data, size_t bytes) {
-    bool to_stdout = strcmp(path, "-") == 0;
-    if (to_stdout ? write_all(STDOUT_FILENO, data, bytes) : write_path(d, path, data, bytes)) return true;
-    const char *why = strerror(errno);
-    diag(d, D_FILE_OPEN, loc_of_file(to_stdout ? NULL : path), "cannot write %s: %s",
-         to_stdout ? "to standard output" : "the file", why);
-    return false;
+    Content c = {data, bytes, -1};
+    char *tmp = room_for_tmp(d, path);
+    bool good = write_path(path, tmp, &c);
+    return told(d, path, good, errno);
+}
+
+bool file_copy(Diags *d, const char *from, const char *path) {
+    char *tmp = room_for_tmp(d, path);
+    Content c = {.from = open(from, O_RDONLY | O_CLOEXEC)};
+    bool good = c.from >= 0 && write_path(path, tmp, &c);
+    int why = errno;
+    if (c.from >= 0) close(c.from);
+    return told(d, path, good, why);
 }
 
 /* ---- temporary folders ----------------------------------------------------------------------------------------- */

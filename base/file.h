@@ -15,6 +15,13 @@ bool file_map_inside(Arena *a, const char *dir, const char *name, FileView *out,
 /* Writes through a temporary file in the same folder and renames, so that a failure leaves the old file. "-" = stdout.
  */
 bool file_write(Diags *d, const char *path, const void *data, size_t bytes);
+/* The same with what the file `from` holds, and its mode. */
+bool file_copy(Diags *d, const char *from, const char *path);
+/* True if both are there and are one file, by links for instance. */
+bool file_is_same(const char *a, const char *b);
+/* True for "-" and for what is there and is no regular file (devices, pipes, folders): it is written to, never
+ * replaced, and nothing belongs beside it. */
+bool file_is_stream(const char *path);
 /* Path of a fresh private temporary folder, NULL on failure; it and its files are removed when the arena is freed. */
 const char *file_temp_dir(Arena *a, Diags *d);
 const char *path_dir(Arena *a, const char *path);  /* "." where there is none */

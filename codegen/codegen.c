@@ -50,16 +50,19 @@ static bool write_code(Program *p, EmitKind kind, const char *output, CompileRep
     if (!p->em) return false;
     module_emit(p, alone);
     em_optimise(p->em);
-    const char *dir = alone ? NULL : file_temp_dir(p->arena, p->diags);
-    if (!alone && !dir) return false;
-    const char *code = alone ? output : arena_printf(p->arena, "%s/code.o", dir);
-    if (!em_write(p->em, text ? kind : EMIT_OBJ, code)) return false;
+    const char *dir = file_temp_dir(p->arena, p->diags);
+    if (!dir) return false;
+    const char *inputs[] = {arena_printf(p->arena, "%s/code.o", dir), arena_printf(p->arena, "%s/weights.o", dir)};
+    if (!em_write(p->em, text ? kind : EMIT_OBJ, inputs[0])) return false;
     r->seconds_emit = now() - start;
-    if (alone) return true;
     start = now();
-    const char *inputs[] = {code, arena_printf(p->arena, "%s/weights.o", dir)};
-    if (p->weight_bytes && !weights_write(p, inputs[1])) return false;
-    bool ok = link_run(p, kind, inputs, p->weight_bytes ? 2 : 1, output);
+    const char *made = inputs[0];
+    if (!alone) {
+        made = arena_printf(p->arena, "%s/linked", dir);
+        if (p->weight_bytes && !weights_write(p, inputs[1])) return false;
+        if (!link_run(p, kind, inputs, p->weight_bytes ? 2 : 1, made)) return false;
+    }
+    bool ok = file_copy(p->diags, made, output);
     r->seconds_link = now() - start;
     return ok;
 }

@@ -1,12 +1,10 @@
-/* The linker, as a process of its own: it makes the shared library, or merges code and weights into one object. The
- * output appears under its name only when it is complete. */
+/* The linker, as a process of its own: it makes the shared library, or merges code and weights into one object. */
 #include "base/file.h"
 #include "codegen/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,15 +61,24 @@ static void fill_args(Program *p, Args *v, EmitKind kind, const char *const *inp
     vec_push(a, v, NULL);
 }
 
+/* What the linker said, a note for each line. */
+static void note_lines(Program *p, Diag *g, const char *s, const char *end) {
+    enum { SHOWN = 10, LONGEST = 500 };
+    for (int i = 0; s < end && i < SHOWN; i++) {
+        const char *stop = memchr(s, '\n', (size_t)(end - s));
+        if (!stop) stop = end;
+        diag_note(p->diags, g, "it says: %.*s", (int)i64_min(stop - s, LONGEST), s);
+        s = stop + 1;
+    }
+}
+
 static void report(Program *p, const char *linker, const char *log) {
     FileView text = {0};
     Diags none;
     diags_init(&none, p->arena);
-    const char *said = "";
-    if (file_map(p->arena, &none, log, &text) && text.bytes)
-        said = arena_strn(p->arena, (const char *)text.data, text.bytes > 2000 ? 2000 : text.bytes);
     Diag *g = diag(p->diags, D_LINK, LOC_NONE, "%s failed", linker);
-    if (*said) diag_note(p->diags, g, "it says: %s", said);
+    if (file_map(p->arena, &none, log, &text))
+        note_lines(p, g, (const char *)text.data, (const char *)text.data + text.bytes);
 }
 
 /* GNU ld of this machine links for this machine only. */
@@ -79,21 +86,16 @@ static bool fits(const Program *p, const char *linker) { return strcmp(linker, "
 
 bool link_run(Program *p, EmitKind kind, const char *const *inputs, int n, const char *output) {
     static const char *const linkers[] = {"ld.lld-19", "ld.lld", "/usr/lib/llvm-19/bin/ld.lld", "ld"};
-    const char *tmp = arena_printf(p->arena, "%s.part%ld", output, (long)getpid());
     const char *log = arena_printf(p->arena, "%s.log", inputs[0]);
     Args v = {0};
-    fill_args(p, &v, kind, inputs, n, tmp);
+    fill_args(p, &v, kind, inputs, n, output);
     for (size_t i = 0; i < COUNT_OF(linkers); i++) {
         if (!fits(p, linkers[i])) continue;
         v.at[0] = linkers[i];
         int status = run_process(v.at, log);
         if (status == -1 || status == 127) continue;
-        if (status == 0 && rename(tmp, output) == 0) return true;
-        if (status == 0)
-            diag(p->diags, D_FILE_OPEN, LOC_NONE, "%s cannot be written: %s", output, strerror(errno));
-        else
-            report(p, linkers[i], log);
-        unlink(tmp);
+        if (status == 0) return true;
+        report(p, linkers[i], log);
         return false;
     }
     Diag *g = diag(p->diags, D_LINK, LOC_NONE, "no linker was found: ld.lld-19, ld.lld and ld were tried");

@@ -37,9 +37,8 @@ static void note_operands(Program *p, Diag *g, const Node *n) {
 static void report_fallback(Program *p, const Node *n) {
     note_operands(p,
                   diag(p->diags, D_FALLBACK, n->loc,
-                       "%s has no kernel for these operands on %s; the reference kernel is "
-                       "called",
-                       op_def(n->op)->name, p->target->name),
+                       "%s has no kernel for these operands on %s; the reference kernel is called", op_def(n->op)->name,
+                       p->target->name),
                   n);
     p->fallback = true;
 }

@@ -138,22 +138,31 @@ static bool write_blobs(Program *p, FILE *f) {
     for (size_t i = 0; ok && i <= p->blobs.n; i++) {
         bool last = i == p->blobs.n;
         int64_t bytes = last ? p->weight_bytes - at : round_up(p->blobs.at[i]->bytes, QCC_ALIGN);
-        Arena scratch = {0};
-        uint8_t *piece = arena_get(&scratch, (size_t)bytes);
+        Arena *scratch = arena_nested(p->arena);
+        uint8_t *piece = arena_get(scratch, (size_t)bytes);
         if (!last) blob_write(p->blobs.at[i], piece);
         ok = fwrite(piece, 1, (size_t)bytes, f) == (size_t)bytes;
         at += bytes;
-        arena_free(&scratch);
+        arena_free(scratch);
     }
     return ok;
+}
+
+/* Where memory runs out on the way. */
+static void close_left_open(void *file) {
+    FILE **f = file;
+    if (*f) fclose(*f);
 }
 
 bool weights_write(Program *p, const char *path) {
     Parts at;
     uint8_t *frame = frame_of(p, &at);
-    FILE *f = fopen(path, "wb");
-    bool ok = f && fwrite(frame, 1, at.data, f) == at.data && write_blobs(p, f);
-    if (f && fclose(f) != 0) ok = false;
+    FILE **f = NEW(p->arena, FILE *);
+    arena_defer(p->arena, close_left_open, f);
+    *f = fopen(path, "wb");
+    bool ok = *f && fwrite(frame, 1, at.data, *f) == at.data && write_blobs(p, *f);
+    if (*f && fclose(*f) != 0) ok = false;
+    *f = NULL;
     if (!ok) diag(p->diags, D_FILE_OPEN, LOC_NONE, "%s cannot be written: %s", path, strerror(errno));
     return ok;
 }

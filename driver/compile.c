@@ -22,7 +22,8 @@ bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwi
     const char *s = command_get(&dr->cmd, id);
     *out = otherwise;
     if (!s || parse_count(s, lo, hi, out)) return true;
-    diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is no count from %lld to %lld", s, (long long)lo, (long long)hi);
+    diag(dr->diags, D_USAGE, LOC_NONE, "option '%s': '%s' is no count from %lld to %lld", option_str(dr->arena, id), s,
+         (long long)lo, (long long)hi);
     return false;
 }
 
@@ -32,7 +33,10 @@ const char *single_file(Driver *dr) {
                   ? diag(dr->diags, D_USAGE, LOC_NONE, "no model given")
                   : diag(dr->diags, D_USAGE, LOC_NONE, "one model at a time, but found '%s' after '%s'",
                          dr->cmd.files.at[1], dr->cmd.files.at[0]);
-    diag_hint(dr->diags, g, "qcc --help shows how it is used");
+    bool wrong_verb = !dr->cmd.verb[0] && dr->cmd.files.n > 1 && !strpbrk(dr->cmd.files.at[0], "./");
+    diag_hint(dr->diags, g,
+              wrong_verb ? "the commands are run, bench and info; without one a model is compiled"
+                         : "qcc --help shows how it is used");
     return NULL;
 }
 
@@ -124,9 +128,22 @@ static void print_times(const PassOptions *o) {
     for (int i = 0; i < PASS_COUNT; i++) fprintf(stderr, "%8.1f ms  %s\n", 1e3 * o->seconds[i], pass_info[i].name);
 }
 
+/* False after a diagnostic if the option's pattern matches no pass. */
+static bool check_pattern(Driver *dr, OptId id) {
+    const char *pattern = command_get(&dr->cmd, id);
+    for (int i = 0; pattern && i < PASS_COUNT; i++)
+        if (glob_match(pattern, pass_info[i].name)) return true;
+    if (!pattern) return true;
+    Diag *g =
+        diag(dr->diags, D_USAGE, LOC_NONE, "option '%s': no pass matches '%s'", option_str(dr->arena, id), pattern);
+    diag_hint(dr->diags, g, "qcc --print-passes lists them");
+    return false;
+}
+
 Graph *load_graph(Driver *dr, const char *path) {
     int64_t level;
     if (!command_count(dr, O_LEVEL, 0, 3, 2, &level)) return NULL;
+    if (!check_pattern(dr, O_PRINT_AFTER) || !check_pattern(dr, O_DISABLE)) return NULL;
     Graph *g = import_graph(dr, path);
     if (!g) return NULL;
     Text dump = {.arena = dr->arena};
@@ -233,23 +250,26 @@ static void print_summary(Driver *dr, const char *output, const CompileReport *r
     }
 }
 
+static bool spares_model(Driver *dr, const char *model, const char *output) {
+    if (!output || !file_is_same(model, output)) return true;
+    diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is the model itself: it would be overwritten", output);
+    return false;
+}
+
 bool compile_verb(Driver *dr) {
     const char *path = single_file(dr);
     if (!path) return false;
     const char *output = command_get(&dr->cmd, O_OUTPUT);
     EmitKind kind;
     if (!choose_kind(dr, output, &kind)) return false;
-    if (path_is_elf(path)) {
-        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is compiled already", path);
-        return false;
-    }
-    Graph *g = load_graph(dr, path);
-    if (!g) return false;
     if (!output) output = arena_printf(dr->arena, "%s%s", path_stem(dr->arena, path), kind_suffix(kind));
     const char *header = command_get(&dr->cmd, O_HEADER);
     bool code = kind == EMIT_LIB || kind == EMIT_OBJ;
-    if (!header && code && strcmp(output, "-") != 0) header = replace_suffix(dr->arena, output, ".h");
+    if (!header && code && !file_is_stream(output)) header = replace_suffix(dr->arena, output, ".h");
     if (command_has(&dr->cmd, O_NO_HEADER)) header = NULL;
+    if (!spares_model(dr, path, output) || !spares_model(dr, path, header)) return false;
+    Graph *g = load_graph(dr, path);
+    if (!g) return false;
     CompileReport report = {0};
     if (!compile_graph(dr, g, kind, output, header, &report)) return false;
     progress_done();

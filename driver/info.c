@@ -52,18 +52,18 @@ static void print_node(Driver *dr, const Node *n, int index) {
 
 /* Elements and bytes of the constants that nodes use. */
 static void count_parameters(const Graph *g, int64_t *elements, int64_t *bytes) {
-    Arena seen_in = {0};
+    Arena *scratch = arena_nested(g->arena);
     Map seen = {0};
     for (const Node *n = g->first; n; n = n->next) {
         for (int i = 0; i < n->n_in; i++) {
             Value *v = n->in[i];
             if (!v || !v->constant || map_get_ptr(&seen, v)) continue;
-            map_put_ptr(&seen_in, &seen, v, v);
+            map_put_ptr(scratch, &seen, v, v);
             *elements += shape_count(&v->type.shape);
             *bytes += v->constant->splat ? elem_bytes(v->type.elem) : type_bytes(&v->type);
         }
     }
-    arena_free(&seen_in);
+    arena_free(scratch);
 }
 
 static void print_graph(Driver *dr, const Graph *g) {

@@ -81,7 +81,7 @@ static int exit_status(const Diags *d) {
 static int command_main(Driver *dr, int argc, char **argv) {
     int status = EXIT_GOOD;
     if (!command_parse(dr->arena, dr->diags, argc, argv, &dr->cmd)) {
-        status = EXIT_MODEL;
+        status = exit_status(dr->diags);
     } else if (!answer_questions(&dr->cmd, dr->arena) && !do_verb(dr)) {
         status = exit_status(dr->diags);
     }

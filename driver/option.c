@@ -58,6 +58,10 @@ static bool is_dashed(const OptInfo *o) { return o->name[0] == '-'; } /* spelt -
 static const char *bare_name(const OptInfo *o) { return o->name + is_dashed(o); }
 static const char *dashes(const OptInfo *o) { return is_short(o) || is_dashed(o) ? "-" : "--"; }
 
+const char *option_str(Arena *a, OptId id) {
+    return arena_printf(a, "%s%s", dashes(&infos[id]), bare_name(&infos[id]));
+}
+
 /* Does `word` name option o? If so *value is what follows in the word itself, or NULL. */
 static bool word_matches(const OptInfo *o, const char *word, const char **value) {
     const char *rest = word + 1;
@@ -188,6 +192,13 @@ static const char *find_verb(const char *word) {
     return NULL;
 }
 
+static bool check_colour(Diags *d, const Command *c) {
+    const char *when = command_get(c, O_COLOUR);
+    if (!when || strcmp(when, "auto") == 0 || strcmp(when, "always") == 0 || strcmp(when, "never") == 0) return true;
+    diag(d, D_USAGE, LOC_NONE, "--color=%s: expected auto, always or never", when);
+    return false;
+}
+
 bool command_parse(Arena *a, Diags *d, int argc, char **argv, Command *out) {
     Words w = {0};
     *out = (Command){.verb = "", .flags = ""};
@@ -207,7 +218,7 @@ bool command_parse(Arena *a, Diags *d, int argc, char **argv, Command *out) {
         }
     }
     out->flags = flags_line(a, out);
-    return true;
+    return check_colour(d, out);
 }
 
 const char *command_get(const Command *c, OptId id) {

@@ -29,6 +29,8 @@ bool command_parse(Arena *a, Diags *d, int argc, char **argv, Command *out);
 /* Last value of an option, or NULL; for options without a value "" if given. */
 const char *command_get(const Command *c, OptId id);
 bool command_has(const Command *c, OptId id);
+/* The option as it is written: "--batch", "-O". */
+const char *option_str(Arena *a, OptId id);
 void command_help(Text *t, const char *verb);
 
 #endif

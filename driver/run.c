@@ -85,7 +85,7 @@ static bool run_library(Driver *dr, const char *path) {
 }
 
 static bool evaluate_sample(Driver *dr, const Graph *g, const Feeds *feeds, int64_t at, NamedTensor *outs) {
-    Arena scratch = {0};
+    Arena *scratch = arena_nested(dr->arena);
     const Tensor **in = NEW_ARRAY(dr->arena, const Tensor *, g->inputs.n + 1);
     Tensor **out = NEW_ARRAY(dr->arena, Tensor *, g->outputs.n + 1);
     for (size_t i = 0; i < g->inputs.n; i++) {
@@ -94,13 +94,13 @@ static bool evaluate_sample(Driver *dr, const Graph *g, const Feeds *feeds, int6
         t->data = sample_at(feeds->tensor[i], &t->type, at);
         in[i] = t;
     }
-    bool good = graph_eval(&scratch, dr->diags, g, in, out, NULL, NULL);
+    bool good = graph_eval(scratch, dr->diags, g, in, out, NULL, NULL);
     for (size_t i = 0; good && i < g->outputs.n; i++) {
-        const Tensor *t = tensor_dense(&scratch, out[i]);
+        const Tensor *t = tensor_dense(scratch, out[i]);
         void *to = (void *)(uintptr_t)sample_at(outs[i].tensor, &t->type, at);
         memcpy(to, t->data, (size_t)type_bytes(&t->type));
     }
-    arena_free(&scratch);
+    arena_free(scratch);
     return good;
 }
 

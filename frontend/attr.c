@@ -83,6 +83,11 @@ static bool refuse(Import *imp, Loc loc, const char *name, const char *why) {
 }
 
 bool attrs_import(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc loc, Draft *out) {
+    if (n->n_attribute > MAX_ATTRS) {
+        diag(imp->d, D_MODEL_LIMIT, loc, "the node has %zu attributes, at most %d are supported", n->n_attribute,
+             MAX_ATTRS);
+        return false;
+    }
     for (size_t i = 0; i < n->n_attribute; i++) {
         const char *name = arena_str(imp->arena, proto_str(n->attribute[i]->name));
         const Onnx__AttributeProto *p = attr_resolve(s, n->attribute[i]);

@@ -104,9 +104,11 @@ static void trim(Draft *d) {
     while (d->in.n > 0 && !d->in.at[d->in.n - 1]) d->in.n--;
 }
 
+/* Of a node without a wanted result the first one is kept. */
 static Node *build(Draft *d, OpId op) {
     int n_out = d->n_out;
     while (n_out > 1 && !d->wanted[n_out - 1]) n_out--;
+    if (n_out == 1) d->wanted[0] = true;
     Node *n = graph_node(d->imp->g, NULL, op, d->loc, (int)d->in.n, d->in.at, n_out);
     for (size_t i = 0; i < d->attr.n; i++) node_set_attr(n, &d->attr.at[i]);
     for (int i = 0; i < n_out; i++) {

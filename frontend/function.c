@@ -10,10 +10,18 @@ static const char *key_of(Arena *a, const char *domain, const char *name, const 
     return arena_printf(a, "%s\n%s\n%s", domain_short(domain), name, overload);
 }
 
+bool check_opset_count(Import *imp, size_t n) {
+    if (n <= MAX_OPSETS) return true;
+    diag(imp->d, D_MODEL_LIMIT, (Loc){.file = imp->file, .index = -1},
+         "%zu operator sets are imported, at most %d are supported", n, MAX_OPSETS);
+    return false;
+}
+
 void functions_collect(Import *imp) {
     for (size_t i = 0; i < imp->model->n_functions; i++) {
         Onnx__FunctionProto *f = imp->model->functions[i];
         const char *overload = proto_function_overload(imp->arena, f);
+        if (!check_opset_count(imp, f->n_opset_import)) return;
         const char *key = key_of(imp->arena, proto_str(f->domain), proto_str(f->name), overload);
         if (map_get(&imp->functions, key)) {
             diag(imp->d, D_GRAPH_STRUCTURE, (Loc){.file = imp->file, .index = -1}, "function '%s' is defined twice",

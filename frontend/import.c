@@ -87,6 +87,29 @@ typedef struct Inputs {
     Map dims; /* name -> Dim */
 } Inputs;
 
+/* As the model declares it: f32[N,3,?,224]. */
+static const char *declared_str(const Import *imp, const Declared *d) {
+    Text t = {.arena = imp->arena};
+    text_add(&t, "%s", elem_info[d->elem].name);
+    for (int i = 0; d->has_shape && i < d->shape.rank; i++) {
+        text_add(&t, "%s", i ? "," : "[");
+        if (!d->names[i])
+            text_add(&t, "%lld", (long long)d->shape.dim[i]);
+        else
+            text_add(&t, "%s", *d->names[i] ? d->names[i] : "?");
+    }
+    if (d->has_shape) text_add(&t, "%s", d->shape.rank ? "]" : "[]");
+    return t.s;
+}
+
+static void list_inputs(const Inputs *s, Diag *g) {
+    enum { SHOWN = 20 };
+    for (size_t i = 0; i < s->list.n && i < SHOWN; i++) {
+        const Input *in = &s->list.at[i];
+        diag_note(s->imp->d, g, "%s: %s", in->what, declared_str(s->imp, &in->declared));
+    }
+}
+
 static bool bind_dim(Inputs *s, const char *name, int64_t size) {
     Dim *known = map_get(&s->dims, name);
     if (known) return known->size == size;
@@ -112,8 +135,8 @@ static void apply_shape(Inputs *s, Input *in, const Shape *given) {
         *d = (Declared){.has_shape = true, .elem = d->elem, .shape = *given, .names = {batch}};
         return;
     }
-    diag(imp->d, D_USAGE, loc_of(imp), "the shape %s given for %s does not fit its declaration",
-         shape_str(imp->arena, given), in->what);
+    diag(imp->d, D_USAGE, loc_of(imp), "the shape %s given for %s does not fit its declaration, %s",
+         shape_str(imp->arena, given), in->what, declared_str(imp, d));
 }
 
 static Input *find_input(Inputs *s, const char *name) {
@@ -138,8 +161,8 @@ static void apply_options(Inputs *s) {
     for (size_t i = 0; i < o->n_dims; i++) {
         const ImportDim *dim = &o->dims[i];
         if (!is_declared(s, dim->name)) {
-            diag(s->imp->d, D_USAGE, loc_of(s->imp), "a size is given for '%s', which is no dimension of an input",
-                 dim->name);
+            list_inputs(s, diag(s->imp->d, D_USAGE, loc_of(s->imp),
+                                "a size is given for '%s', which is no dimension of an input", dim->name));
         } else if (!bind_dim(s, dim->name, dim->size)) {
             diag(s->imp->d, D_USAGE, loc_of(s->imp), "the size %lld given for '%s' contradicts another",
                  (long long)dim->size, dim->name);
@@ -150,8 +173,8 @@ static void apply_options(Inputs *s) {
         if (in)
             apply_shape(s, in, &o->shapes[i].shape);
         else
-            diag(s->imp->d, D_USAGE, loc_of(s->imp), "a shape is given for '%s', which is no input",
-                 o->shapes[i].input);
+            list_inputs(s, diag(s->imp->d, D_USAGE, loc_of(s->imp), "a shape is given for '%s', which is no input",
+                                o->shapes[i].input));
     }
 }
 
@@ -216,8 +239,8 @@ static void bind_constant(Inputs *s, Scope *scope, Input *in, const Tensor *t) {
         fits = d->shape.dim[i] >= 0 ? d->shape.dim[i] == size : !*d->names[i] || bind_dim(s, d->names[i], size);
     }
     if (!fits) {
-        diag(imp->d, D_USAGE, loc_of(imp), "the constant %s does not fit the declaration of %s",
-             type_str(imp->arena, &t->type), in->what);
+        diag(imp->d, D_USAGE, loc_of(imp), "the constant %s does not fit the declaration of %s, %s",
+             type_str(imp->arena, &t->type), in->what, declared_str(imp, d));
     }
     scope_bind(imp, scope, loc_of(imp), in->name, graph_constant(imp->g, "", t));
 }
@@ -289,7 +312,7 @@ static const char *contradiction(const Import *imp, const Declared *d, const Val
     return arena_printf(imp->arena, "is declared %s, but is %s", declared, type_str(imp->arena, &v->type));
 }
 
-static void make_output(Import *imp, const Scope *scope, const Onnx__ValueInfoProto *p) {
+static void make_output(Import *imp, const Scope *scope, Map *seen, const Onnx__ValueInfoProto *p) {
     const char *name = arena_str(imp->arena, proto_str(p->name));
     Value *v = scope_find(scope, name);
     Declared declared = {0};
@@ -298,11 +321,11 @@ static void make_output(Import *imp, const Scope *scope, const Onnx__ValueInfoPr
         return;
     }
     if (is_poison(imp, v)) return;
-    for (size_t i = 0; i < imp->g->outputs.n; i++) {
-        if (strcmp(imp->g->outputs.at[i].name, name) != 0) continue;
+    if (map_get(seen, name)) {
         diag(imp->d, D_GRAPH_STRUCTURE, loc_of(imp), "output '%s' is declared twice", name);
         return;
     }
+    map_put(imp->arena, seen, name, v);
     if (p->type) {
         const char *what = arena_printf(imp->arena, "output '%s'", name), *why;
         if (!declared_type(imp, loc_of(imp), what, p->type, &declared)) return;
@@ -316,8 +339,10 @@ static void make_output(Import *imp, const Scope *scope, const Onnx__ValueInfoPr
 
 static void make_outputs(Import *imp, const Scope *scope) {
     const Onnx__GraphProto *g = imp->model->graph;
+    Map seen = {0};
     if (g->n_output == 0) diag(imp->d, D_GRAPH_STRUCTURE, loc_of(imp), "the graph has no outputs");
-    for (size_t i = 0; i < g->n_output && imp->d->n_errors < DIAG_CAP; i++) make_output(imp, scope, g->output[i]);
+    for (size_t i = 0; i < g->n_output && imp->d->n_errors < DIAG_CAP; i++)
+        make_output(imp, scope, &seen, g->output[i]);
 }
 
 /* Types noted for values within the graph: they bind nothing, but a wrong one is worth a word. */
@@ -345,6 +370,7 @@ static bool check_header(Import *imp) {
              IR_NEWEST);
     }
     if (!m->graph) diag(imp->d, D_NOT_ONNX, loc_of(imp), "the model has no graph");
+    if (!check_opset_count(imp, m->n_opset_import)) return false;
     for (size_t i = 0; i < m->n_opset_import; i++) {
         const char *domain = proto_str(m->opset_import[i]->domain);
         int64_t version = m->opset_import[i]->version;

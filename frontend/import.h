@@ -15,7 +15,9 @@ enum {
     OPSET_NEWEST = 28,
     MAX_STEPS = 100000,    /* nodes that inlining and unrolling may add */
     MAX_ITERATIONS = 4096, /* of one loop */
-    MAX_CALL_DEPTH = 64    /* functions within functions, bodies within bodies */
+    MAX_CALL_DEPTH = 64,   /* functions within functions, bodies within bodies */
+    MAX_ATTRS = 1000,      /* of one node */
+    MAX_OPSETS = 1000      /* that a model or a function imports */
 };
 
 /* An operator that is not supported, and the nodes that use it. */
@@ -37,8 +39,9 @@ typedef struct Import {
     Graph *g;
     Map functions; /* "domain:name:overload" -> FunctionProto */
     VEC(Missing *) missing;
-    Value poison; /* stands for what could not be made; what uses it is passed over in silence */
-    Value absent; /* stands, under a name, for an optional operand that is not there */
+    Map missing_keys; /* "domain\nop" -> Missing */
+    Value poison;     /* stands for what could not be made; what uses it is passed over in silence */
+    Value absent;     /* stands, under a name, for an optional operand that is not there */
     int depth;
     int64_t steps;    /* nodes added by inlining and unrolling */
     double fold_work; /* rough operations and bytes spent on folding so far */
@@ -153,6 +156,7 @@ void function_inline(Import *imp, Scope *s, const Onnx__NodeProto *n, const Onnx
                      Value *const *in, Value **out);
 /* "" for "ai.onnx", the long name of the domain without one. */
 const char *domain_short(const char *domain);
+bool check_opset_count(Import *imp, size_t n); /* false after a diagnostic: too many are imported */
 /* The version of a domain in the scope; 0 if it is not imported. */
 int64_t opset_version(Import *imp, const Scope *s, const char *domain);
 

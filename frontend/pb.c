@@ -34,6 +34,10 @@ const Tensor *tensor_read(Arena *a, Diags *d, const char *path, const char *memb
     FileView v;
     const char *own = arena_str(a, path);
     if (!file_map(a, d, own, &v)) return NULL;
+    if (v.bytes == 0) {
+        diag(d, D_TENSOR_DATA, (Loc){.file = own, .index = -1}, "the file is empty");
+        return NULL;
+    }
     if (v.bytes >= 4 && memcmp(v.data, "PK\3\4", 4) == 0) return find_member(a, d, own, member);
     if (v.bytes >= 6 && memcmp(v.data, "\x93NUMPY", 6) == 0) return npy_parse(a, d, own, (ProtoBytes){v.data, v.bytes});
     return read_proto(a, d, own, (ProtoBytes){v.data, v.bytes});

@@ -27,6 +27,7 @@ typedef struct Scan {
     Diags *d;
     const char *file;
     const uint8_t *base;
+    const char *whole;                         /* what the file should be */
     const ProtobufCMessageDescriptor *message; /* being read */
     uint8_t *out;                              /* NULL in the first round */
     size_t n;
@@ -58,8 +59,8 @@ static const struct {
 
 static bool damaged(Scan *s, const uint8_t *at, const char *what) {
     if (!s->out) {
-        diag(s->d, D_NOT_ONNX, (Loc){.file = s->file, .index = -1}, "%s at byte %zu, in a %s", what,
-             (size_t)(at - s->base), s->message->short_name);
+        diag(s->d, D_NOT_ONNX, (Loc){.file = s->file, .index = -1}, "not %s, or damaged: %s at byte %zu, in a %s",
+             s->whole, what, (size_t)(at - s->base), s->message->short_name);
     }
     return false;
 }
@@ -272,11 +273,18 @@ static void proto_free(void *arena, void *p) {
 
 static ProtobufCMessage *unpack(Arena *a, Diags *d, const char *file, ProtoBytes b,
                                 const ProtobufCMessageDescriptor *m) {
-    Scan s = {.d = d, .file = file, .base = b.data, .message = m, .budget = MAX_UNPACKED_BYTES};
+    Scan s = {.d = d,
+              .file = file,
+              .base = b.data,
+              .whole = m == &onnx__tensor_proto__descriptor ? "a tensor" : "an ONNX model",
+              .message = m,
+              .budget = MAX_UNPACKED_BYTES};
     Cursor all = {b.data, b.data + b.bytes};
     if (!scan_message(&s, m, all, 1)) return NULL;
     Arena *scratch = arena_nested(a);
-    Scan copy = {.d = d, .file = file, .base = b.data, .message = m, .budget = MAX_UNPACKED_BYTES};
+    Scan copy = s;
+    copy.budget = MAX_UNPACKED_BYTES;
+    copy.n = 0;
     copy.out = arena_get(scratch, s.n + 1);
     if (!scan_message(&copy, m, all, 1) || copy.n != s.n) bug("two scans of %s differ", file);
     ProtobufCAllocator allocator = {proto_alloc, proto_free, a};
@@ -286,7 +294,42 @@ static ProtobufCMessage *unpack(Arena *a, Diags *d, const char *file, ProtoBytes
     return r;
 }
 
+/* What is often found where a model should be. None of these beginnings is one of a protocol buffer. */
+static const struct {
+    size_t at;
+    const char *magic, *what, *hint;
+} strangers[] = {
+    {0, "version https://git-lfs", "a Git LFS pointer, not the model itself", "git lfs pull fetches it"},
+    {0, "<!DOCTYPE", "a web page", "the download went wrong"},
+    {0, "<!doctype", "a web page", "the download went wrong"},
+    {0, "<html", "a web page", "the download went wrong"},
+    {0, "\x1f\x8b", "compressed with gzip", "unpack it first"},
+    {0, "PK\3\4", "a ZIP archive, perhaps of PyTorch", "unpack it, or export the network to ONNX"},
+    {0, "\x89HDF", "an HDF5 file, perhaps of Keras", "convert it to ONNX"},
+    {4, "TFL3", "a TensorFlow Lite model", "convert it to ONNX"},
+    {1, "asm\1", "a WebAssembly module", "qcc run, bench and info take what is compiled for this machine"},
+    {1, "ELF", "a program or a library", "qcc info shows what a compiled model holds"},
+};
+
+/* Says so if the file is plainly something else. */
+static bool refuse_stranger(Diags *d, const char *file, ProtoBytes b) {
+    Loc loc = {.file = file, .index = -1};
+    if (b.bytes == 0) {
+        diag(d, D_NOT_ONNX, loc, "the file is empty");
+        return true;
+    }
+    for (size_t i = 0; i < COUNT_OF(strangers); i++) {
+        size_t at = strangers[i].at, n = strlen(strangers[i].magic);
+        if (b.bytes < at + n || memcmp(b.data + at, strangers[i].magic, n) != 0) continue;
+        diag_hint(d, diag(d, D_NOT_ONNX, loc, "not an ONNX model: it is %s", strangers[i].what), "%s",
+                  strangers[i].hint);
+        return true;
+    }
+    return false;
+}
+
 Onnx__ModelProto *proto_model(Arena *a, Diags *d, const char *file, ProtoBytes b) {
+    if (refuse_stranger(d, file, b)) return NULL;
     return (Onnx__ModelProto *)unpack(a, d, file, b, &onnx__model_proto__descriptor);
 }
 

@@ -50,15 +50,13 @@ static Value *find_operand(Import *imp, const Scope *s, Loc loc, const char *nam
 /* ---- one node ---- */
 
 static void note_missing(Import *imp, Loc loc, const char *domain, const char *op) {
-    Missing *m = NULL;
-    for (size_t i = 0; i < imp->missing.n && !m; i++) {
-        Missing *k = imp->missing.at[i];
-        if (strcmp(k->op, op) == 0 && strcmp(k->domain, domain) == 0) m = k;
-    }
+    const char *key = arena_printf(imp->arena, "%s\n%s", domain, op);
+    Missing *m = map_get(&imp->missing_keys, key);
     if (!m) {
         m = NEW(imp->arena, Missing);
         *m = (Missing){.domain = arena_str(imp->arena, domain), .op = arena_str(imp->arena, op), .first = loc};
         vec_push(imp->arena, &imp->missing, m);
+        map_put(imp->arena, &imp->missing_keys, key, m);
     }
     m->count++;
     if (m->nodes.n < NODES_SHOWN && *loc.node) vec_push(imp->arena, &m->nodes, loc.node);

@@ -20,13 +20,18 @@ static void note_operands(Diags *d, Diag *g, const Node *n, int wrong) {
     }
 }
 
+/* Adds the operands to `g`, the wrong one marked. Always false, as infer functions return after a diagnostic. */
+static bool with_operands(Infer *c, Diag *g, int wrong) {
+    note_operands(c->diags, g, c->node, wrong);
+    return false;
+}
+
 bool infer_error(Infer *c, DiagId id, int wrong, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     const char *text = arena_vprintf(c->diags->arena, fmt, ap);
     va_end(ap);
-    note_operands(c->diags, diag(c->diags, id, c->node->loc, "%s", text), c->node, wrong);
-    return false;
+    return with_operands(c, diag(c->diags, id, c->node->loc, "%s", text), wrong);
 }
 
 bool infer_axis(Infer *c, int64_t axis, int rank, int *out) {
@@ -73,11 +78,18 @@ static bool count_fits(Infer *c, const char *what, int found, int least, int mos
     return infer_error(c, D_ARITY, -1, "%d %s, but %s takes %s", found, what, op_def(c->node->op)->name, wanted);
 }
 
+static bool any_wanted(const Node *n) {
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i]) return true;
+    return n->n_out == 0;
+}
+
 static bool check_arity(Infer *c, const OpDef *def) {
     const Node *n = c->node;
     int n_in = own_operands(def, n);
     if (!count_fits(c, "operands", n_in, def->min_in, def->n_in, variadic(def->in, def->n_in))) return false;
     if (!count_fits(c, "outputs", n->n_out, def->min_out, def->n_out, variadic(def->out, def->n_out))) return false;
+    if (!any_wanted(n)) return infer_error(c, D_ARITY, -1, "none of its outputs is wanted");
     for (int i = 0; i < n_in; i++) {
         const OpOperand *o = &def->in[i < def->n_in ? i : def->n_in - 1];
         if (!n->in[i] && !o->optional) return infer_error(c, D_ARITY, i, "operand %d (%s) is missing", i, o->name);
@@ -132,6 +144,7 @@ static const char *set_str(Arena *a, uint32_t set) {
 static bool bind_types(Infer *c, const OpDef *def, Elem bound[26]) {
     const Node *n = c->node;
     int n_in = own_operands(def, n);
+    if (!any_wanted(n)) return infer_error(c, D_ARITY, -1, "none of its outputs is wanted");
     for (int i = 0; i < n_in; i++) {
         const OpOperand *o = &def->in[i < def->n_in ? i : def->n_in - 1];
         if (!n->in[i]) continue;
@@ -166,15 +179,18 @@ static void type_outputs(Infer *c, const OpDef *def, const Elem bound[26]) {
     }
 }
 
+enum { SOURCES_SHOWN = 8 };
+
 const char *value_sources(Arena *a, const Value *v) {
     VEC(const Value *) list = {0};
     Map seen = {0};
     Text names = {.arena = a};
     text_put(&names, "", 0);
     vec_push(a, &list, v);
-    for (size_t k = 0; k < list.n; k++) {
+    int shown = 0;
+    for (size_t k = 0; k < list.n && shown < SOURCES_SHOWN; k++) {
         const Node *def = list.at[k]->def;
-        if (!def && !list.at[k]->constant) text_add(&names, "%s'%s'", names.n ? ", " : "", list.at[k]->name);
+        if (!def && !list.at[k]->constant) text_add(&names, "%s'%s'", shown++ ? ", " : "", list.at[k]->name);
         for (int i = 0; def && i < def->n_in; i++) {
             if (!def->in[i] || map_get_ptr(&seen, def->in[i])) continue;
             map_put_ptr(a, &seen, def->in[i], def->in[i]);
@@ -192,8 +208,10 @@ static bool check_static(Infer *c, const OpDef *def) {
         const Value *v = n->in[i];
         if (!o->constant || !v || v->constant) continue;
         if (!v->def && !v->graph->parent) {
-            return infer_error(c, D_CONST_UNBOUND, i, "operand %d (%s) must be known, but is the graph's input '%s'", i,
-                               o->name, v->name);
+            Diag *g = diag(c->diags, D_CONST_UNBOUND, n->loc,
+                           "operand %d (%s) must be known, but is the graph's input '%s'", i, o->name, v->name);
+            diag_hint(c->diags, g, "--const '%s=@FILE'", v->name);
+            return with_operands(c, g, i);
         }
         return infer_error(c, D_NOT_STATIC, i,
                            "operand %d (%s) must be known, but is computed from the graph's input %s", i, o->name,

@@ -149,7 +149,7 @@ static inline const Tensor *in_const(const Node *n, int i) { return has_in(n, i)
 void set_out(Infer *c, int output, Elem elem, const Shape *s); /* elem 0: leave as bound; skips absent outputs */
 /* Adds an error with all operands' types as notes, operand `wrong` marked (-1: none); returns false. */
 bool infer_error(Infer *c, DiagId id, int wrong, const char *fmt, ...) PRINTF_LIKE(4, 5);
-/* Names of the graph inputs that a value is computed from, as "'a', 'b'"; "" if there are none. */
+/* Names of the graph inputs that a value is computed from, the first few, as "'a', 'b'"; "" if there are none. */
 const char *value_sources(Arena *a, const Value *v);
 /* Brings an axis in [-rank, rank) to [0, rank); false after an error. */
 bool infer_axis(Infer *c, int64_t axis, int rank, int *out);

@@ -47,20 +47,20 @@ static bool moves_nothing(const Node *n) {
         return perm || in_shape(n, 0)->rank < 2;
     }
     if (n->op == OP_Pad && in_const(n, 1)) {
-        Arena scratch = {0};
-        const int64_t *pads = tensor_ints(&scratch, in_const(n, 1), &count);
+        Arena *scratch = arena_nested(n->graph->arena);
+        const int64_t *pads = tensor_ints(scratch, in_const(n, 1), &count);
         bool zero = true;
         for (int64_t i = 0; i < count; i++) zero = zero && pads[i] == 0;
-        arena_free(&scratch);
+        arena_free(scratch);
         return zero;
     }
     if (n->op == OP_Slice && (!has_in(n, 4) || in_const(n, 4))) {
         if (!has_in(n, 4)) return true;
-        Arena scratch = {0};
-        const int64_t *steps = tensor_ints(&scratch, in_const(n, 4), &count);
+        Arena *scratch = arena_nested(n->graph->arena);
+        const int64_t *steps = tensor_ints(scratch, in_const(n, 4), &count);
         bool forward = true;
         for (int64_t i = 0; i < count; i++) forward = forward && steps[i] == 1;
-        arena_free(&scratch);
+        arena_free(scratch);
         return forward;
     }
     return false;

@@ -28,9 +28,9 @@ static const Tensor *compact(Arena *a, const Tensor *t) {
 }
 
 static bool fold_node(Graph *g, Diags *d, Node *n) {
-    Arena scratch = {0};
-    const Tensor **in = NEW_ARRAY(&scratch, const Tensor *, n->n_in + 1);
-    Tensor **out = NEW_ARRAY(&scratch, Tensor *, n->n_out + 1);
+    Arena *scratch = arena_nested(g->arena);
+    const Tensor **in = NEW_ARRAY(scratch, const Tensor *, n->n_in + 1);
+    Tensor **out = NEW_ARRAY(scratch, Tensor *, n->n_out + 1);
     for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] ? n->in[i]->constant : NULL;
     bool good = node_eval(g->arena, d, n, in, out);
     for (int i = 0; good && i < n->n_out; i++) {
@@ -38,7 +38,7 @@ static bool fold_node(Graph *g, Diags *d, Node *n) {
         Value *v = graph_constant(g, n->out[i]->name, compact(g->arena, out[i]));
         graph_replace(g, n->out[i], v);
     }
-    arena_free(&scratch);
+    arena_free(scratch);
     if (good) graph_erase(n);
     return good;
 }

@@ -48,12 +48,12 @@ static void merge(Node *n, Node *pad, const int64_t *begin, const int64_t *end) 
 
 bool pass_fold_pad(Graph *g, Diags *d) {
     (void)d;
-    Arena scratch = {0};
+    Arena *scratch = arena_nested(g->arena);
     for (Node *n = g->first; n; n = n->next) {
         int64_t begin[MAX_RANK], end[MAX_RANK];
         Node *pad = takes_pads(n) ? made_by(n->in[0], OP_Pad) : NULL;
-        if (pad && zero_pads(&scratch, pad, begin, end)) merge(n, pad, begin, end);
+        if (pad && zero_pads(scratch, pad, begin, end)) merge(n, pad, begin, end);
     }
-    arena_free(&scratch);
+    arena_free(scratch);
     return true;
 }

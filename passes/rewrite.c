@@ -31,10 +31,10 @@ void replace_node(Node *n, Value *v) {
 
 void infer_or_bug(Node *n) {
     Diags d;
-    Arena scratch = {0};
-    diags_init(&d, &scratch);
+    Arena *scratch = arena_nested(n->graph->arena);
+    diags_init(&d, scratch);
     if (!node_infer(&d, n)) bug("a pass made an invalid %s: %s", op_def(n->op)->name, d.first ? d.first->text : "");
-    arena_free(&scratch);
+    arena_free(scratch);
 }
 
 Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out) {

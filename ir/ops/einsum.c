@@ -61,6 +61,17 @@ static bool read_term(Infer *c, const char **at, int dots, Term *t, bool *has_do
     }
 }
 
+/* A diagonal is one of equal dimensions. */
+static bool check_diagonal(Infer *c, const Term *t, const Shape *s, int operand, int i) {
+    for (int j = 0; j < i; j++) {
+        if (t->label[j] != t->label[i] || s->dim[j] == s->dim[i]) continue;
+        return infer_error(c, D_OPERAND_SHAPE, operand,
+                           "dimensions %d and %d have one label, but are %" PRId64 " and %" PRId64, j, i, s->dim[j],
+                           s->dim[i]);
+    }
+    return true;
+}
+
 /* Dimensions agree, or are 1 and broadcast. */
 static bool bind(Infer *c, Equation *q, int operand) {
     const Shape *s = in_shape(c->node, operand);
@@ -69,6 +80,7 @@ static bool bind(Infer *c, Equation *q, int operand) {
         return infer_error(c, D_OPERAND_SHAPE, operand,
                            "term %d of the equation has %d labels; the operand's rank is %d", operand, t->n, s->rank);
     for (int i = 0; i < t->n; i++) {
+        if (!check_diagonal(c, t, s, operand, i)) return false;
         int64_t *size = &q->size[t->label[i]];
         bool first = q->count[t->label[i]]++ == 0;
         if (first || *size == 1)

@@ -39,6 +39,10 @@ void expand_LogSoftmax(Expand *e) {
 void expand_Hardmax(Expand *e) {
     const Shape *s = in_shape(e->node, 0);
     int axis = node_axis(e->node, s->rank);
+    if (s->dim[axis] == 0) {
+        expand_result(e, 0, e->node->in[0]); /* empty rows */
+        return;
+    }
     char attrs[48];
     snprintf(attrs, sizeof attrs, "axis=%d keepdims=1 select_last_index=0", axis);
     Value *best = EXPAND(e, ArgMax, attrs, e->node->in[0]);
