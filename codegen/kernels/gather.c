@@ -132,3 +132,63 @@ void emit_scatter_nd(KernelEmit *k) {
                           .out_elem = out->elem});
     lines_close(k, &l);
 }
+
+/* ---- MaxUnpool --------------------------------------------------------------------------------------------------- */
+
+/* The address of element `at` (i32) of a box of `dims` at the origin of the output. */
+static Reg box_address(KernelEmit *k, Reg at, const int64_t *dims) {
+    Emit *e = k->em;
+    const Place *out = &k->out[0];
+    Reg to = out->base;
+    for (int d = out->shape.rank - 1; d >= 0; d--) {
+        Reg i = em_zext(e, em_urem(e, at, dims[d]), e->i64);
+        to = em_at_reg(e, to, em_mul(e, i, em_i64(e, out->stride[d])));
+        at = em_udiv(e, at, dims[d]);
+    }
+    return to;
+}
+
+static void fill_zero(KernelEmit *k) {
+    const Place *out = &k->out[0];
+    ExprBuilder b = {.arena = k->em->arena};
+    Nest n = {0};
+    for (int d = 0; d < out->shape.rank; d++) nest_add(&n, out->shape.dim[d], out->stride[d], 0);
+    nest_simplify(&n);
+    nest_emit(k, &n,
+              &(NestWork){.expr = x_finish(&b, x_const(&b, out->elem, 0), 0), .out = out->base, .out_elem = out->elem});
+}
+
+static int64_t box_count(Arena *a, const Node *n, Pack *pack) {
+    int64_t count = 1;
+    *pack = (Pack){0};
+    node_pack(a, n, pack);
+    for (size_t d = 0; d < pack->ints.n; d++) count *= pack->ints.at[d];
+    return count;
+}
+
+bool plan_max_unpool(KernelPlan *p) {
+    Pack pack;
+    if (box_count(p->arena, p->node, &pack) > INT32_MAX) return false;
+    plan_name(p, "%s_unpool", elem_info[p->node->in[0]->type.elem].name);
+    return true;
+}
+
+/* In the order of the elements: of two at one place the last one stays. */
+void emit_max_unpool(KernelEmit *k) {
+    Emit *e = k->em;
+    const Place *in = &k->in[0], *index = &k->in[1];
+    Pack pack;
+    int64_t count = box_count(e->arena, k->node, &pack);
+    fill_zero(k);
+    if (shape_count(&in->shape) == 0) return;
+    Loop loops[MAX_RANK];
+    Index idx[MAX_RANK];
+    for (int d = 0; d < in->shape.rank; d++) {
+        loops[d] = em_loop(e, 0, in->shape.dim[d], 1, 0, NULL);
+        idx[d] = index_reg(loops[d].i);
+    }
+    Reg at = em_min(e, em_max(e, load_index(e, index, idx), em_i64(e, 0)), em_i64(e, count - 1));
+    Reg v = em_load(e, em_mem_type(e, in->elem), place_address(e, in, idx), elem_bytes(in->elem));
+    em_store(e, v, box_address(k, em_trunc(e, at, e->i32), pack.ints.at), elem_bytes(in->elem));
+    for (int d = in->shape.rank - 1; d >= 0; d--) em_loop_end(e, &loops[d]);
+}
