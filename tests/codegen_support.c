@@ -141,11 +141,16 @@ static void compare(Arena *a, const Graph *g, int output, const Tensor *want, co
 
 CompiledModel check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o,
                           double tolerance) {
+    return check_compiled(a, g, g, in, o, tolerance);
+}
+
+CompiledModel check_compiled(Arena *a, const Graph *g, const Graph *compiled, const Tensor *const *in,
+                             const CodegenOptions *o, double tolerance) {
     Tensor *want[MOST_PORTS], *got[MOST_PORTS], *threaded[MOST_PORTS];
     Diags d;
     diags_init(&d, a);
     assert_true(graph_eval(a, &d, g, in, want, NULL, NULL));
-    CompiledModel m = compile_graph(a, g, o);
+    CompiledModel m = compile_graph(a, compiled, o);
     run_guarded(a, &m, in, got, 1);
     run_guarded(a, &m, in, threaded, 3);
     for (size_t i = 0; i < g->outputs.n; i++) {

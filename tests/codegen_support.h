@@ -23,6 +23,10 @@ void run_guarded(Arena *a, const CompiledModel *m, const Tensor *const *in, Tens
  * tolerance is 0, else to tolerance * largest |value| of the output. Returns what it compiled. */
 CompiledModel check_graph(Arena *a, const Graph *g, const Tensor *const *in, const CodegenOptions *o, double tolerance);
 
+/* The same where `compiled`, of the same inputs and outputs, is what runs, and `g` what is evaluated. */
+CompiledModel check_compiled(Arena *a, const Graph *g, const Graph *compiled, const Tensor *const *in,
+                             const CodegenOptions *o, double tolerance);
+
 /* A small generator; the same seed gives the same numbers everywhere. */
 typedef struct Random {
     uint64_t state;

@@ -1,6 +1,7 @@
 /* Graphs of nodes with operands whose sums of products are exact. */
 #include "tests/kernel_case.h"
 
+#include "passes/pass.h"
 #include "tests/codegen_support.h"
 #include "tests/support.h"
 
@@ -34,11 +35,14 @@ static Tensor *exact_tensor(KernelCase *c, Elem elem, Shape s) {
     return t;
 }
 
-Value *kernel_input(KernelCase *c, Elem elem, Shape s) {
-    const Tensor *t = exact_tensor(c, elem, s);
+Value *kernel_feed(KernelCase *c, const Tensor *t) {
     vec_push(&c->arena, &c->feeds, t);
     return graph_input(c->graph, arena_printf(&c->arena, "in%zu", c->feeds.n - 1), t->type);
 }
+
+Value *kernel_input(KernelCase *c, Elem elem, Shape s) { return kernel_feed(c, exact_tensor(c, elem, s)); }
+
+Value *kernel_list(KernelCase *c, int64_t n, const int64_t *v) { return graph_const_ints(c->graph, "", n, v); }
 
 Value *kernel_weight(KernelCase *c, Elem elem, Shape s) {
     return graph_constant(c->graph, "", exact_tensor(c, elem, s));
@@ -56,14 +60,65 @@ static const char *node_words(KernelCase *c, const Node *n, const char *attrs) {
     return t.s;
 }
 
-void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in) {
+static Node *add_node(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in) {
     Loc loc = LOC_NONE;
     loc.file = "case.onnx";
     Node *n = graph_node(c->graph, NULL, op, loc, n_in, in, n_out);
     if (attrs) node_set_attrs_text(n, attrs);
     if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
+    return n;
+}
+
+void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in) {
+    Node *n = add_node(c, op, attrs, n_out, n_in, in);
     for (int i = 0; i < n_out; i++) graph_output(c->graph, node_words(c, n, attrs), n->out[i]);
 }
+
+Value *kernel_inner_of(KernelCase *c, OpId op, const char *attrs, int n_in, Value *const *in) {
+    return add_node(c, op, attrs, 1, n_in, in)->out[0];
+}
+
+/* ---- views --------------------------------------------------------------------------------------------------- */
+
+static Value *reversed_dims(KernelCase *c, Value *v) { return kernel_inner(c, OP_Transpose, NULL, v); }
+
+/* From..to in steps along the axis; to < 0 with step < 0: down to the first. */
+static Value *sliced(KernelCase *c, Value *v, int axis, int64_t from, int64_t to, int64_t step) {
+    if (to < 0) to = INT64_MIN;
+    return kernel_inner(c, OP_Slice, NULL, v, KERNEL_LIST(c, from), KERNEL_LIST(c, to), KERNEL_LIST(c, axis),
+                        KERNEL_LIST(c, step));
+}
+
+static Value *cut(KernelCase *c, Value *v) {
+    for (int d = 0; d < v->type.shape.rank; d++)
+        if (v->type.shape.dim[d] > 2) v = sliced(c, v, d, 1, v->type.shape.dim[d] - 1, 1);
+    return v;
+}
+
+Value *kernel_view(KernelCase *c, Value *v, int which) {
+    int last = v->type.shape.rank - 1;
+    int64_t n = last < 0 ? 0 : v->type.shape.dim[last];
+    if (last < 0 || which == 0) return v;
+    switch (which) {
+    case 1:
+        return reversed_dims(c, v);
+    case 2:
+        return sliced(c, v, last, n - 1, -1, -1);
+    case 3:
+        return cut(c, v);
+    case 4:
+        return sliced(c, v, last, n > 2, n, 2);
+    case 5: { /* the first dimension, cut to one, three times */
+        Shape s = v->type.shape;
+        s.dim[0] = 3;
+        return kernel_inner(c, OP_Expand, NULL, sliced(c, v, 0, 0, 1, 1), kernel_list(c, s.rank, s.dim));
+    }
+    default:
+        return reversed_dims(c, sliced(c, cut(c, v), 0, INT64_MAX, -1, -1));
+    }
+}
+
+/* ---- the parts of a case --------------------------------------------------------------------------------------- */
 
 /* The host's own CPU where that is x86 has all three. */
 static const char *const cpus[] = {NULL,
@@ -76,19 +131,27 @@ static const char *const cpus[] = {NULL,
  * triples, as kernels come in pairs and triples. */
 static bool is_for(int i, int cpu) { return (i + i / 3) % (int)COUNT_OF(cpus) == cpu; }
 
-/* A copy with the nodes for one CPU only. */
+/* A copy with the outputs for one CPU only, and what they need. */
 static Graph *share(KernelCase *c, int cpu) {
     Graph *g = graph_clone(&c->arena, c->graph);
-    Map mine = {0};
-    int i = 0;
+    const Node *last = NULL;
     size_t kept = 0;
-    for (Node *n = g->first; n; n = n->next)
-        if (is_for(i++, cpu)) map_put_ptr(&c->arena, &mine, n, n);
-    for (size_t k = 0; k < g->outputs.n; k++)
-        if (map_get_ptr(&mine, g->outputs.at[k].value->def)) g->outputs.at[kept++] = g->outputs.at[k];
+    int i = -1;
+    for (size_t k = 0; k < g->outputs.n; k++) {
+        const Node *n = g->outputs.at[k].value->def;
+        if (n != last) i++;
+        last = n;
+        if (is_for(i, cpu)) g->outputs.at[kept++] = g->outputs.at[k];
+    }
     g->outputs.n = kept;
-    for (Node *n = g->first; n; n = n->next)
-        if (!map_get_ptr(&mine, n)) graph_erase(n);
+    pass_dce(g, &c->diags);
+    return g;
+}
+
+static Graph *optimized(KernelCase *c, const Graph *from) {
+    Graph *g = graph_clone(&c->arena, from);
+    PassOptions o = {.level = 2};
+    if (!passes_run(g, &c->diags, &o)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
     return g;
 }
 
@@ -106,8 +169,8 @@ void kernel_case_check(KernelCase *c) {
         CodegenOptions o = test_options;
         o.cpu = cpus[i];
         o.strict = true;
-        const Graph *g = all ? c->graph : share(c, (int)i);
-        CompiledModel m = check_graph(&c->arena, g, c->feeds.at, &o, c->tolerance);
+        const Graph *g = all ? c->graph : share(c, (int)i), *compiled = c->optimize ? optimized(c, g) : g;
+        CompiledModel m = check_compiled(&c->arena, g, compiled, c->feeds.at, &o, c->tolerance);
         if (c->kernel) check_kernels(c, g, m.model);
     }
     Arena rest = c->arena;

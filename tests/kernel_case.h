@@ -18,12 +18,24 @@ typedef struct KernelCase {
     uint32_t seed;
     VEC(const Tensor *) feeds; /* of the graph's inputs */
     double tolerance;          /* 0: equal; else relative to the largest magnitude of the output */
+    bool optimize;             /* the passes run before it is compiled */
     const char *kernel;        /* part of the name of every node's kernel, or NULL: any kernel will do */
 } KernelCase;
 
 KernelCase *kernel_case_new(void);
 Value *kernel_input(KernelCase *c, Elem elem, Shape s);
-Value *kernel_weight(KernelCase *c, Elem elem, Shape s); /* a constant */
+Value *kernel_weight(KernelCase *c, Elem elem, Shape s);        /* a constant */
+Value *kernel_feed(KernelCase *c, const Tensor *t);             /* an input of these values */
+Value *kernel_list(KernelCase *c, int64_t n, const int64_t *v); /* a constant, i64, rank 1 */
+#define KERNEL_LIST(c, ...) kernel_list((c), (int64_t)COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
+/* A node of one output that only other nodes of the case use: views, and what chains begin with. */
+Value *kernel_inner_of(KernelCase *c, OpId op, const char *attrs, int n_in, Value *const *in);
+#define kernel_inner(c, op, attrs, ...) \
+    kernel_inner_of((c), (op), (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
+/* v, read otherwise than it lies: transposed, backwards, cut, in steps, broadcast, and several of these; 0: v itself.
+ */
+enum { KERNEL_VIEWS = 7 };
+Value *kernel_view(KernelCase *c, Value *v, int which);
 /* Adds a node all of whose outputs are outputs of the graph. */
 void kernel_node_of(KernelCase *c, OpId op, const char *attrs, int n_out, int n_in, Value *const *in);
 #define kernel_node(c, op, attrs, n_out, ...) \

@@ -182,8 +182,8 @@ static void group(Reduce *r, const Index *idx, int lanes, int active) {
 
 static void emit_groups(Reduce *r) {
     Lines l = lines_open(r->k, r->shape, r->over | (r->vector >= 0 ? 1u << r->vector : 0));
-    int64_t n = r->vector >= 0 ? r->shape->dim[r->vector] : 1, whole = n / r->lanes * r->lanes;
-    if (r->vector >= 0 && whole) {
+    int64_t n = r->vector >= 0 ? r->shape->dim[r->vector] : 1, whole = r->vector >= 0 ? n / r->lanes * r->lanes : 0;
+    if (whole) {
         Loop groups = em_loop(r->em, 0, whole, r->lanes, 0, NULL);
         l.idx[r->vector] = index_reg(groups.i);
         group(r, l.idx, r->lanes, r->lanes);
