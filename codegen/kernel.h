@@ -70,7 +70,7 @@ typedef struct KernelPlan {
 int plan_pack(KernelPlan *p, const Value *v, const char *key, int64_t bytes, void (*fill)(void *ctx, uint8_t *dst),
               void *ctx);
 void plan_name(KernelPlan *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* A number of tasks, at most `units`, each worth having at `ops` vector operations in all (about 20 us a task). */
+/* A number of tasks, at most `units`, each worth having at `ops` vector operations in all (about 5 us a task). */
 int64_t plan_tasks(const KernelPlan *p, int64_t units, int64_t ops);
 
 /* Where an operand lies. */

@@ -1,16 +1,22 @@
-/* Fork-join over one shared counter. A run of n tasks is published by raising `epoch`; workers take indices from `next`
- * until none is left. Workers spin for a while before they sleep, because the steps of a network follow each other
- * within microseconds; a sleeping worker is woken through a condition variable. */
+/* Fork-join over one shared counter. Publishing a run of n tasks opens it; workers that notice join it and take indices
+ * from `next` until none is left. When the caller finds none left it closes the run and waits for those that have
+ * joined, not for those that the system keeps from running: on a busy machine they are the ones that would cost most.
+ * Workers spin for a while before they sleep, because the steps of a network follow each other within microseconds; a
+ * sleeping worker is woken through a condition variable. */
 #include "qcc/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { SPIN_ROUNDS = 4000 };
+
+#define OPEN ((uint_least64_t)1 << 31)
+#define WORKERS (OPEN - 1)
 
 struct qcc_pool {
     qcc_exec exec;
@@ -18,8 +24,7 @@ struct qcc_pool {
     void *arg;
     size_t n;
     atomic_size_t next;
-    atomic_uint epoch;   /* one more for every run; odd-even has no meaning */
-    atomic_uint running; /* workers that have not finished this run */
+    atomic_uint_least64_t state; /* number of the run << 32 | OPEN | workers in it; task, arg and n are its own */
     atomic_bool stop;
     atomic_uint sleeping;
     pthread_mutex_t lock;
@@ -48,31 +53,40 @@ static void take_tasks(qcc_pool *p, unsigned worker) {
     }
 }
 
-/* Returns the next epoch after `seen`, or `seen` itself when the pool stops. */
-static unsigned await_epoch(qcc_pool *p, unsigned seen) {
+/* Joins the run of state s if it is open; false if it was closed meanwhile. */
+static bool join(qcc_pool *p, uint_least64_t s) {
+    while (s & OPEN)
+        if (atomic_compare_exchange_weak(&p->state, &s, s + 1)) return true;
+    return false;
+}
+
+/* Returns the number of a later run than `seen`, or `seen` itself when the pool stops. */
+static uint_least64_t await_run(qcc_pool *p, uint_least64_t seen) {
     for (int i = 0; i < SPIN_ROUNDS; i++) {
-        unsigned now = atomic_load_explicit(&p->epoch, memory_order_acquire);
+        uint_least64_t now = atomic_load_explicit(&p->state, memory_order_acquire) >> 32;
         if (now != seen || atomic_load_explicit(&p->stop, memory_order_relaxed)) return now;
         relax();
     }
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleeping, 1);
-    while (atomic_load(&p->epoch) == seen && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->lock);
+    while (atomic_load(&p->state) >> 32 == seen && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->lock);
     atomic_fetch_sub(&p->sleeping, 1);
     pthread_mutex_unlock(&p->lock);
-    return atomic_load_explicit(&p->epoch, memory_order_acquire);
+    return atomic_load(&p->state) >> 32;
 }
 
 static void *work(void *arg) {
     struct Worker *w = arg;
     qcc_pool *p = w->pool;
-    unsigned seen = 0;
+    uint_least64_t seen = 0;
     for (;;) {
-        unsigned now = await_epoch(p, seen);
+        uint_least64_t now = await_run(p, seen);
         if (now == seen) return NULL;
+        if (join(p, atomic_load(&p->state))) {
+            take_tasks(p, w->index);
+            now = atomic_fetch_sub_explicit(&p->state, 1, memory_order_release) >> 32;
+        }
         seen = now;
-        take_tasks(p, w->index);
-        atomic_fetch_sub_explicit(&p->running, 1, memory_order_release);
     }
 }
 
@@ -86,15 +100,16 @@ static void parallel_for(void *ctx, size_t n, qcc_task *task, void *arg) {
     p->arg = arg;
     p->n = n;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->running, p->n_threads, memory_order_relaxed);
-    atomic_fetch_add(&p->epoch, 1); /* sequentially consistent with `sleeping`: no sleeper is missed */
+    uint_least64_t run = (atomic_load_explicit(&p->state, memory_order_relaxed) >> 32) + 1;
+    atomic_store(&p->state, run << 32 | OPEN); /* sequentially consistent with `sleeping`: no sleeper is missed */
     if (atomic_load(&p->sleeping) > 0) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
     take_tasks(p, 0);
-    for (unsigned spins = 0; atomic_load_explicit(&p->running, memory_order_acquire) != 0; spins++) {
+    atomic_fetch_and(&p->state, ~OPEN);
+    for (unsigned spins = 0; atomic_load_explicit(&p->state, memory_order_acquire) & WORKERS; spins++) {
         if (spins < SPIN_ROUNDS) {
             relax();
         } else {

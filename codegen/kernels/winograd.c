@@ -30,9 +30,10 @@ typedef struct Winograd {
 
 /* The widest panels, by the registers there are: the wider, the fewer times v is read. */
 enum { WIDE_PANEL = 4, NARROW_PANEL = 2 };
-/* Bytes of v that leave the second-level cache room for the rest; channels below which transforming a block once for
- * each chunk of them costs too much; units wanted for the workers. */
-enum { BLOCK_BYTES = 384 << 10, LEAST_CHUNK = 128, UNITS_WANTED = 8 };
+/* Bytes of v that leave the second-level cache room for the rest; tiles below which reading u for a block takes longer
+ * than multiplying, and tiles that make a block worth having just to keep workers busy; channels below which
+ * transforming a block once for each chunk of them costs too much; units wanted for the workers. */
+enum { BLOCK_BYTES = 256 << 10, LEAST_BLOCK = 25, WORTH_BLOCK = 28, LEAST_CHUNK = 128, UNITS_WANTED = 8 };
 
 /* ---- planning -------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +65,8 @@ static bool worth(const Winograd *g) {
 static void divide(KernelPlan *p, Winograd *g) {
     g->row_bytes = round_up(g->ins, g->lanes) * 4 + QCC_ALIGN; /* not a power of two: see MAX_PIXELS in tile.c */
     g->blocks = ceil_div(g->tiles * POINTS * g->row_bytes, BLOCK_BYTES);
-    g->blocks = i64_min(g->blocks, ceil_div(g->tiles, 16));
+    g->blocks = i64_min(g->blocks, ceil_div(g->tiles, LEAST_BLOCK));
+    g->blocks = i64_max(g->blocks, i64_min(UNITS_WANTED, g->tiles / WORTH_BLOCK));
     g->block = ceil_div(g->tiles, g->blocks);
     g->blocks = ceil_div(g->tiles, g->block);
     int64_t vectors = ceil_div(g->outs, g->lanes), most = p->target->n_vector_regs >= 32 ? WIDE_PANEL : NARROW_PANEL;
