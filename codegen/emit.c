@@ -113,6 +113,13 @@ Reg em_intrinsic(Emit *e, const char *name, int n, Reg *args) {
     return intrinsic(e, name, LLVMTypeOf(args[0]), n, args);
 }
 
+Reg em_intrinsic_of_width(Emit *e, const char *name, int n, Reg *args) {
+    unsigned id = name ? LLVMLookupIntrinsicID(name, strlen(name)) : 0;
+    if (id == 0) bug("LLVM has no %s", name ? name : "instruction of this width");
+    Reg fn = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
+    return LLVMBuildCall2(e->builder, LLVMIntrinsicGetType(e->ctx, id, NULL, 0), fn, args, (unsigned)n, "");
+}
+
 static Reg arith(Emit *e, LLVMOpcode for_float, LLVMOpcode for_int, Reg a, Reg b) {
     if (LLVMTypeOf(a) != LLVMTypeOf(b)) bug("operands of two types in emitted code");
     return LLVMBuildBinOp(e->builder, float_reg(a) ? for_float : for_int, a, b, "");

@@ -78,6 +78,8 @@ Reg em_ashr(Emit *e, Reg a, Reg b);
 Reg em_udiv(Emit *e, Reg a, int64_t by); /* by a positive constant */
 Reg em_urem(Emit *e, Reg a, int64_t by);
 Reg em_popcount(Emit *e, Reg a);
+/* A target's own LLVM intrinsic whose operands have the one type that its name says. */
+Reg em_intrinsic_of_width(Emit *e, const char *name, int n, Reg *args);
 
 typedef enum Compare { CMP_EQ, CMP_NE, CMP_LT, CMP_LE, CMP_GT, CMP_GE } Compare;
 Reg em_compare(Emit *e, Compare c, Reg a, Reg b); /* signed; floats ordered (false with NaN), NE unordered */

@@ -30,6 +30,7 @@ typedef enum Order {
 typedef struct Wish {
     Order order;
     bool packed; /* not read itself: only its prepared form is (constants) */
+    bool slack;  /* QCC_ALIGN bytes behind the last element must be readable: no buffer of the caller's */
     bool unit;   /* dimension unit_dim must have a stride of one element */
     int unit_dim;
     /* Zeros that must surround the tensor: elements -lo[k] .. dim[k]-1+hi[k] may be read. */

@@ -65,6 +65,7 @@ static bool lies_channels_last(const Storage *s, const Type *t) {
 }
 
 static bool satisfies(const Storage *s, const Type *t, const Wish *w) {
+    if (w->slack && (s->buffer->space == SPACE_INPUT || s->buffer->space == SPACE_OUTPUT)) return false;
     if (w->order == ORDER_ROWS && !lies_dense(s, t)) return false;
     if (w->order == ORDER_CHANNELS && !lies_channels_last(s, t)) return false;
     if (w->unit && t->shape.dim[w->unit_dim] > 1 && s->stride[w->unit_dim] != elem_bytes(t->elem)) return false;

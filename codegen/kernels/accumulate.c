@@ -16,18 +16,17 @@ static int tile_size(const TileSum *t) { return t->mh * t->mw * t->nr; }
 static void one_round(Sum *s, Reg a, Reg b) {
     Emit *e = s->em;
     const TileSum *t = s->t;
-    RegType vec = em_vec(e, e->f32, t->lanes);
+    RegType vec = core_sum(e, t->core, t->lanes);
     Reg weights[MAX_NR];
     for (int r = 0; r < t->nr; r++) {
         Reg p = em_at(e, b, (int64_t)r * t->lanes * 4);
         weights[r] = em_load_part(e, vec, p, t->panels ? t->lanes * 4 : 4, r == t->nr - 1 ? t->last : t->lanes);
     }
     for (int m = 0; m < t->mh * t->mw; m++) {
-        Reg x = em_load(e, e->f32, em_at(e, a, m / t->mw * t->step_h + m % t->mw * t->step_w), 4);
-        x = em_splat(e, x, t->lanes);
+        Reg x = core_cell(e, t->core, em_at(e, a, m / t->mw * t->step_h + m % t->mw * t->step_w), t->lanes);
         for (int r = 0; r < t->nr; r++) {
             Reg *acc = &s->acc[m * t->nr + r];
-            *acc = em_mul_add(e, x, weights[r], *acc);
+            *acc = core_add(e, t->core, x, weights[r], *acc);
         }
     }
 }

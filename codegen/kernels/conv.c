@@ -1,5 +1,6 @@
-/* Dense float convolution of one to three spatial axes with constant weights, as an implicit matrix product: no im2col,
- * the register tile reads the image where it lies, in a halo of zeros instead of bounds checks.
+/* Dense convolution of one to three spatial axes with constant weights, of floats (Conv) and of integers (QConv), as an
+ * implicit matrix product: no im2col, the register tile reads the image where it lies, in a halo of zeros instead of
+ * bounds checks.
  *
  *     for n, d, h, w, oc:
  *         sum = bias[oc]
@@ -12,6 +13,7 @@
 #include "codegen/kernels/tile.h"
 
 typedef struct Conv {
+    Core core;
     Window w;
     int64_t images, in_channels, channels; /* channels: of one group */
     int lanes, nr;
@@ -21,17 +23,23 @@ typedef struct Conv {
 /* Fewer input channels than this are not worth bringing to channels-last order. */
 enum { FEW_CHANNELS = 4 };
 
-static bool conv_fits(const Node *n) {
-    return n->in[0]->type.elem == QCC_F32 && n->in[1]->constant && in_known(n, 2) && n->out[0]->type.shape.rank >= 3 &&
-           shape_count(&n->out[0]->type.shape) > 0 && shape_count(&n->in[0]->type.shape) > 0;
+static bool conv_fits(const Node *n, Core *core) {
+    if (!n->in[1]->constant || n->out[0]->type.shape.rank < 3 || shape_count(&n->out[0]->type.shape) <= 0) return false;
+    if (shape_count(&n->in[0]->type.shape) <= 0) return false;
+    *core = CORE_F32;
+    return n->op == OP_QConv ? core_choose(n->in[0]->type.elem, n->in[1]->constant, core)
+                             : n->in[0]->type.elem == QCC_F32 && in_known(n, 2);
 }
 
-static int64_t taps_of(const Conv *c) { return c->w.kernel[0] * c->w.kernel[1] * c->w.kernel[2] * c->in_channels; }
+static int64_t cells_of(const Conv *c) { return ceil_div(c->in_channels, core_values(c->core)); }
+static int64_t kernel_of(const Conv *c) { return c->w.kernel[0] * c->w.kernel[1] * c->w.kernel[2]; }
+static int64_t rounds_of(const Conv *c) { return kernel_of(c) * cells_of(c); }
 
 static PanelPack weight_pack(const Conv *c, const Tensor *t) {
     const int64_t *k = c->w.kernel;
-    int64_t taps = k[0] * k[1] * k[2];
-    return (PanelPack){.tensor = t,
+    int64_t taps = kernel_of(c);
+    return (PanelPack){.core = c->core,
+                       .tensor = t,
                        .groups = c->w.group,
                        .channels = c->channels,
                        .stride_g = c->channels * c->in_channels * taps,
@@ -46,52 +54,55 @@ static PanelPack weight_pack(const Conv *c, const Tensor *t) {
 
 static SweepShape conv_shape(const Conv *c) {
     const Window *w = &c->w;
-    return (SweepShape){.outer = c->images * w->out[0],
+    return (SweepShape){.core = c->core,
+                        .outer = c->images * w->out[0],
                         .h = w->out[1],
                         .w = w->out[2],
                         .groups = w->group,
                         .channels = c->channels,
                         .nr = c->nr,
                         .lanes = c->lanes,
-                        .row_bytes = w->in[2] * w->stride[1] * c->in_channels * 4,
-                        .weight_bytes = taps_of(c) * c->channels * w->group * 4};
+                        .row_bytes = w->in[2] * w->stride[1] * cells_of(c) * CELL_BYTES,
+                        .weight_bytes = rounds_of(c) * c->channels * w->group * CELL_BYTES};
 }
 
 bool plan_conv_dense(KernelPlan *p) {
     const Node *n = p->node;
-    if (!conv_fits(n)) return false;
     Conv *c = NEW(p->arena, Conv);
+    if (!conv_fits(n, &c->core)) return false;
     p->data = c;
     c->w = window_wide(n);
     c->images = n->in[0]->type.shape.dim[0];
     c->in_channels = n->in[1]->type.shape.dim[1];
     c->channels = n->in[1]->type.shape.dim[0] / c->w.group;
     c->lanes = tile_lanes(p->target, c->channels);
-    c->nr = tile_vectors(p->target, c->w.out[1], c->w.out[2], taps_of(c), c->channels, c->lanes);
+    c->nr = tile_vectors(p->target, c->core, c->w.out[1], c->w.out[2], rounds_of(c), c->channels, c->lanes);
     if (!wish_halo(p, &c->w)) return false;
     wish_channels(p);
-    if (n->in[0]->type.shape.dim[1] >= FEW_CHANNELS) p->in[0].order = ORDER_CHANNELS;
+    p->in[0].slack = c->in_channels % core_values(c->core) != 0;
+    if (c->core != CORE_F32 || n->in[0]->type.shape.dim[1] >= FEW_CHANNELS) p->in[0].order = ORDER_CHANNELS;
     p->in[1].packed = true;
     PanelPack pack = weight_pack(c, n->in[1]->constant);
     c->weights = plan_panels(p, n->in[1], &pack);
-    c->bias = -1;
-    if (has_in(n, 2)) {
+    c->bias = plan_start(p, n->in[1], &pack);
+    if (c->core == CORE_F32 && has_in(n, 2)) {
         p->in[2].packed = true;
         c->bias = plan_channel_pack(p, n->in[2], c->w.group, c->channels, 1, c->lanes, 1);
     }
     SweepShape s = conv_shape(c);
-    p->macs = s.outer * s.h * s.w * s.groups * s.channels * taps_of(c);
-    p->n_tasks = plan_tasks(p, sweep_units(p->target, &s), p->macs / c->lanes);
-    plan_name(p, "conv%dx%d_f32_%dx%d", (int)c->w.kernel[1], (int)c->w.kernel[2], c->nr, c->lanes);
+    int64_t results = s.outer * s.h * s.w * s.groups * s.channels;
+    p->macs = results * kernel_of(c) * c->in_channels;
+    p->n_tasks = plan_tasks(p, sweep_units(p->target, &s), results * rounds_of(c) / c->lanes);
+    plan_name(p, "conv%dx%d_%s_%dx%d", (int)c->w.kernel[1], (int)c->w.kernel[2], core_name(c->core), c->nr, c->lanes);
     return true;
 }
 
 static Reduction conv_reduction(const Conv *c, const Place *x) {
     Reduction r = {0};
-    const int64_t *k = c->w.kernel;
-    int64_t rows[MAX_SPATIAL] = {k[1] * k[2] * c->in_channels, k[2] * c->in_channels, c->in_channels};
+    const int64_t *k = c->w.kernel, cells = cells_of(c);
+    int64_t rows[MAX_SPATIAL] = {k[1] * k[2] * cells, k[2] * cells, cells};
     for (int i = 0; i < MAX_SPATIAL; i++) reduction_add(&r, k[i], axis_stride(x, i) * c->w.dilation[i], rows[i]);
-    reduction_add(&r, c->in_channels, x->stride[1], 1);
+    reduction_add(&r, cells, core_values(c->core) * x->stride[1], 1);
     return r;
 }
 
@@ -113,7 +124,7 @@ static void fold_rows(Sweep *s) {
 void emit_conv_dense(KernelEmit *k) {
     const Conv *c = k->plan->data;
     const Place *x = &k->in[0];
-    int64_t rounds = taps_of(c), panel = (int64_t)c->nr * c->lanes;
+    int64_t rounds = rounds_of(c), panel = (int64_t)c->nr * c->lanes;
     Sweep s = {.k = k,
                .shape = conv_shape(c),
                .a = window_origin(k, &c->w),
@@ -127,8 +138,8 @@ void emit_conv_dense(KernelEmit *k) {
                .dim_c = 1,
                .reduction = conv_reduction(c, x),
                .a_group = c->in_channels * x->stride[1],
-               .b_group = rounds * round_up(c->channels, c->lanes) * 4,
-               .b_panel = rounds * panel * 4,
+               .b_group = rounds * round_up(c->channels, c->lanes) * CELL_BYTES,
+               .b_panel = rounds * panel * CELL_BYTES,
                .panels = true,
                .scale = 1};
     fold_rows(&s);

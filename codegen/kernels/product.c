@@ -1,4 +1,5 @@
-/* Float matrix products: Gemm and MatMul on the register tile. Lanes are the columns of B, pixels the rows of A.
+/* Matrix products on the register tile: Gemm and MatMul of floats, QMatMul of integers with constant weights. Lanes are
+ * the columns of B, pixels the rows of A.
  *
  *     for batch, m, n:
  *         sum = 0; for k: sum += a[batch][m][k] * b[batch][k][n]
@@ -50,12 +51,15 @@ bool product_describe(const Node *n, Product *p) {
     return shape_count(&n->out[0]->type.shape) > 0;
 }
 
+static int64_t cells_of(const Product *p) { return ceil_div(p->k, core_values(p->core)); }
+
 /* ---- planning -------------------------------------------------------------------------------------------------- */
 
 static PanelPack weight_pack(const Product *p, const Value *b) {
     int64_t stride[MAX_RANK];
     shape_strides(&b->type.shape, stride);
-    return (PanelPack){.tensor = b->constant,
+    return (PanelPack){.core = p->core,
+                       .tensor = b->constant,
                        .groups = shape_count(&b->type.shape) / (p->n * p->k),
                        .channels = p->n,
                        .stride_g = p->n * p->k,
@@ -74,6 +78,7 @@ static void plan_weights(KernelPlan *kp, Product *p) {
         kp->in[1].packed = true;
         PanelPack pack = weight_pack(p, b);
         p->weights = plan_panels(kp, b, &pack);
+        p->bias = plan_start(kp, b, &pack);
         p->alpha = 1;
     } else if (p->dim_bn >= 0) {
         kp->in[1].unit = true;
@@ -98,37 +103,54 @@ static void plan_addend(KernelPlan *kp, Product *p) {
 static SweepShape product_shape(const Node *n, const Product *p) {
     int64_t outer = 1;
     for (int d = 0; d < p->n_batch; d++) outer *= n->out[0]->type.shape.dim[d];
-    return (SweepShape){.outer = outer,
+    return (SweepShape){.core = p->core,
+                        .outer = outer,
                         .h = p->m,
                         .w = 1,
                         .groups = 1,
                         .channels = p->n,
                         .nr = p->nr,
                         .lanes = p->lanes,
-                        .row_bytes = p->k * 4,
-                        .weight_bytes = p->k * p->n * 4};
+                        .row_bytes = cells_of(p) * CELL_BYTES,
+                        .weight_bytes = cells_of(p) * p->n * CELL_BYTES};
+}
+
+static bool choose_core(const Node *n, Product *p) {
+    p->core = CORE_F32;
+    if (n->op != OP_QMatMul) return n->in[0]->type.elem == QCC_F32;
+    if (!n->in[1]->constant || !core_choose(n->in[0]->type.elem, n->in[1]->constant, &p->core)) return false;
+    return p->core != CORE_DOT8S || in_shape(n, 1)->rank <= 2; /* sums of one matrix start where plan_start says */
+}
+
+/* A cell of integers is read at once: they must be neighbours, and what is behind the last be readable. */
+static void wish_cells(KernelPlan *kp, const Product *p) {
+    if (p->core == CORE_F32) return;
+    kp->in[0].unit = true;
+    kp->in[0].unit_dim = p->dim_ak;
+    kp->in[0].slack = p->k % core_values(p->core) != 0;
 }
 
 bool plan_product(KernelPlan *kp) {
     const Node *n = kp->node;
     Product *p = NEW(kp->arena, Product);
-    if (n->in[0]->type.elem != QCC_F32 || !product_describe(n, p) || p->k == 0) return false;
+    if (!choose_core(n, p) || !product_describe(n, p) || p->k == 0) return false;
     kp->data = p;
     int64_t rows = p->m;
     if (in_shape(n, 1)->rank <= 2)
         for (int d = 0; d < p->n_batch; d++) rows *= n->out[0]->type.shape.dim[d];
     p->lanes = tile_lanes(kp->target, p->n);
-    p->nr = tile_vectors(kp->target, rows, 1, p->k, p->n, p->lanes);
+    p->nr = tile_vectors(kp->target, p->core, rows, 1, cells_of(p), p->n, p->lanes);
     plan_weights(kp, p);
     plan_addend(kp, p);
+    wish_cells(kp, p);
     if (p->dim_n >= 0) {
         kp->out[0].unit = true;
         kp->out[0].unit_dim = p->dim_n;
     }
     SweepShape s = product_shape(n, p);
     kp->macs = s.outer * p->m * p->n * p->k;
-    kp->n_tasks = plan_tasks(kp, sweep_units(kp->target, &s), kp->macs / p->lanes);
-    plan_name(kp, "%s_f32_%dx%d", p->m == 1 ? "gemv" : "gemm", p->nr, p->lanes);
+    kp->n_tasks = plan_tasks(kp, sweep_units(kp->target, &s), kp->macs / p->lanes / core_values(p->core));
+    plan_name(kp, "%s_%s_%dx%d", p->m == 1 ? "gemv" : "gemm", core_name(p->core), p->nr, p->lanes);
     return true;
 }
 
@@ -152,7 +174,7 @@ static void add_batches(Sweep *s, const Product *p) {
     const Place *a = &s->k->in[0], *b = &s->k->in[1];
     const Shape *out = &s->k->out[0].shape;
     int64_t in_panels[MAX_RANK] = {0};
-    panel_strides(b, p->k * round_up(p->n, p->lanes) * 4, in_panels);
+    panel_strides(b, cells_of(p) * round_up(p->n, p->lanes) * CELL_BYTES, in_panels);
     for (int d = 0; d < p->n_batch; d++)
         s->outer[s->n_outer++] = (Outer){out->dim[d], product_batch_stride(a, p, d, a->stride),
                                          product_batch_stride(b, p, d, p->weights >= 0 ? in_panels : b->stride), d};
@@ -179,7 +201,7 @@ void emit_product(KernelEmit *k) {
     const Product *p = k->plan->data;
     const Place *a = &k->in[0], *b = &k->in[1];
     bool packed = p->weights >= 0;
-    int64_t width = (int64_t)p->nr * p->lanes * 4;
+    int64_t width = (int64_t)p->nr * p->lanes * CELL_BYTES;
     Sweep s = {.k = k,
                .shape = product_shape(k->node, p),
                .a = a->base,
@@ -188,12 +210,13 @@ void emit_product(KernelEmit *k) {
                .h = {.a = place_stride(a, p->dim_am), .dim = p->dim_m, .step = 1},
                .w = {.dim = -1},
                .dim_c = p->dim_n < 0 ? MAX_RANK - 1 : p->dim_n, /* no dimension at all for a single column */
-               .b_panel = packed ? p->k * width : width,
+               .b_panel = packed ? cells_of(p) * width : width,
                .panels = packed,
                .scale = (float)p->alpha,
                .addend = p->added ? &k->in[2] : NULL,
                .addend_scale = (float)p->beta};
-    reduction_add(&s.reduction, p->k, place_stride(a, p->dim_ak), packed ? 1 : place_stride(b, p->dim_bk));
+    reduction_add(&s.reduction, cells_of(p), core_values(p->core) * place_stride(a, p->dim_ak),
+                  packed ? 1 : place_stride(b, p->dim_bk));
     add_batches(&s, p);
     fold_batches(&s);
     sweep_emit(&s);

@@ -2,7 +2,7 @@
 #ifndef QCC_CODEGEN_KERNELS_PRODUCT_H
 #define QCC_CODEGEN_KERNELS_PRODUCT_H
 
-#include "codegen/kernel.h"
+#include "codegen/kernels/tile.h"
 
 typedef struct Product {
     int64_t m, n, k;
@@ -11,6 +11,7 @@ typedef struct Product {
     int n_batch;                        /* batch dimensions: the output's first */
     double alpha, beta;
     /* the kernel's own: */
+    Core core;
     int lanes, nr;
     int weights, bias; /* packs; -1: none */
     bool added;        /* operand 2 is added behind the sum */

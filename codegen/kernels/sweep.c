@@ -28,8 +28,8 @@ static int last_vectors(int64_t channels, int nr, int lanes) {
 
 static int64_t block_rows(const Target *t, const SweepShape *s) {
     int mh, mw, last_mh;
-    tile_pixels(t, s->h, s->w, s->nr, &mh, &mw);
-    tile_pixels(t, s->h, s->w, last_vectors(s->channels, s->nr, s->lanes), &last_mh, &mw);
+    tile_pixels(t, s->core, s->h, s->w, s->nr, &mh, &mw);
+    tile_pixels(t, s->core, s->h, s->w, last_vectors(s->channels, s->nr, s->lanes), &last_mh, &mw);
     int64_t panels = s->groups * panel_count(s->channels, s->nr, s->lanes);
     int64_t rows = i64_max(BLOCK_BYTES / i64_max(s->row_bytes, 1), 1);
     if (s->weight_bytes <= RESIDENT_BYTES) rows = i64_min(rows, ceil_div(s->h * panels, UNITS_WANTED));
@@ -55,7 +55,8 @@ static int tile_size(const Tile *t) { return t->mh * t->mw * t->nr; }
 
 static void accumulate(Tile *t, Reg y, Reg x) {
     Sweep *s = t->s;
-    TileSum sum = {.mh = t->mh,
+    TileSum sum = {.core = s->shape.core,
+                   .mh = t->mh,
                    .mw = t->mw,
                    .nr = t->nr,
                    .lanes = s->shape.lanes,
@@ -71,7 +72,7 @@ static void accumulate(Tile *t, Reg y, Reg x) {
 static void start_sums(Tile *t) {
     Sweep *s = t->s;
     Emit *e = s->k->em;
-    RegType vec = em_vec(e, e->f32, s->shape.lanes);
+    RegType vec = core_sum(e, s->shape.core, s->shape.lanes);
     for (int r = 0; r < t->nr; r++) {
         Reg start = em_zero(e, vec);
         if (t->bias) start = em_load(e, vec, em_at(e, t->bias, (int64_t)r * s->shape.lanes * 4), 4);
@@ -122,7 +123,7 @@ static void finish_written_out(Tile *t, Reg y, Reg x) {
 static void finish_in_loop(Tile *t, Reg y, Reg x) {
     Sweep *s = t->s;
     Emit *e = s->k->em;
-    RegType vec = em_vec(e, e->f32, s->shape.lanes);
+    RegType vec = core_sum(e, s->shape.core, s->shape.lanes);
     int64_t bytes = (int64_t)s->shape.lanes * 4;
     Reg copy = em_local(e, tile_size(t) * bytes, QCC_ALIGN);
     for (int i = 0; i < tile_size(t); i++) em_store(e, t->acc[i], em_at(e, copy, i * bytes), (int)bytes);
@@ -167,7 +168,7 @@ static void emit_row(const Tile *t, int mh, Reg y) {
 static void emit_block(Tile *t, Reg from, Reg to) {
     Sweep *s = t->s;
     Emit *e = s->k->em;
-    tile_pixels(s->k->target, s->shape.h, s->shape.w, t->nr, &t->mh, &t->mw);
+    tile_pixels(s->k->target, s->shape.core, s->shape.h, s->shape.w, t->nr, &t->mh, &t->mw);
     int64_t full = s->shape.h / t->mh * t->mh;
     if (full) {
         Loop l = em_loop_reg(e, from, em_min(e, to, em_i64(e, full)), t->mh, 0, NULL);

@@ -6,6 +6,8 @@
  * the latency of a multiply-add on the same accumulator, and B's bytes from the second-level cache. */
 #include "codegen/kernels/tile.h"
 
+#include <string.h>
+
 /* ---- the reduction ------------------------------------------------------------------------------------------- */
 
 void reduction_add(Reduction *r, int64_t n, int64_t a, int64_t b) {
@@ -37,13 +39,20 @@ enum { NEAR_WEIGHTS = 512 << 10, NEAR_PANEL = 640 << 10 };
  * the first-level cache. */
 enum { MAX_PIXELS = 16 };
 
-static bool fits(const Target *t, int pixels, int nr) {
-    return pixels <= MAX_PIXELS && pixels * nr <= MAX_TILE && pixels * nr + nr + 1 <= t->n_vector_regs;
+/* Registers beside the sums, the weights and the cell: parts of both, where no instruction takes them whole. */
+static int parts(const Target *t, Core core) {
+    if (core == CORE_F32 || (core == CORE_DOT16 && t->arch == ARCH_X86)) return 0;
+    return t->dot8 ? 0 : 3;
 }
 
-static double round_cost(const Target *t, int pixels, int nr, double b_rate) {
+static bool fits(const Target *t, Core core, int pixels, int nr) {
+    int regs = pixels * nr + nr + 1 + parts(t, core);
+    return pixels <= MAX_PIXELS && pixels * nr <= MAX_TILE && regs <= t->n_vector_regs;
+}
+
+static double round_cost(const Target *t, Core core, int pixels, int nr, double b_rate) {
     if (pixels == 0 || nr == 0) return 0;
-    double muls = pixels * nr, all = muls + pixels + nr + 1;
+    double muls = pixels * nr * (parts(t, core) ? 4 : 1), all = muls + pixels + nr + 1;
     double cost = muls / ports;
     cost = cost < (pixels + nr) / loads ? (pixels + nr) / loads : cost;
     cost = cost < all / decode ? all / decode : cost;
@@ -54,19 +63,20 @@ static double round_cost(const Target *t, int pixels, int nr, double b_rate) {
 }
 
 /* Of an image of h x w pixels in tiles of mh x mw, ragged edges included, per round of the reduction. */
-static double image_cost(const Target *t, int64_t h, int64_t w, int nr, int mh, int mw, double b_rate) {
+static double image_cost(const Target *t, Core core, int64_t h, int64_t w, int nr, int mh, int mw, double b_rate) {
     double rows = (double)(h / mh), cols = (double)(w / mw);
     int rest_h = (int)(h % mh), rest_w = (int)(w % mw);
-    return rows * cols * round_cost(t, mh * mw, nr, b_rate) + rows * round_cost(t, mh * rest_w, nr, b_rate) +
-           cols * round_cost(t, rest_h * mw, nr, b_rate) + round_cost(t, rest_h * rest_w, nr, b_rate);
+    return rows * cols * round_cost(t, core, mh * mw, nr, b_rate) +
+           rows * round_cost(t, core, mh * rest_w, nr, b_rate) + cols * round_cost(t, core, rest_h * mw, nr, b_rate) +
+           round_cost(t, core, rest_h * rest_w, nr, b_rate);
 }
 
-static double best_tile(const Target *t, int64_t h, int64_t w, int nr, double b_rate, int *mh, int *mw) {
+static double best_tile(const Target *t, Core core, int64_t h, int64_t w, int nr, double b_rate, int *mh, int *mw) {
     double best = -1;
     *mh = *mw = 1;
     for (int y = 1; y <= MAX_TILE && y <= h; y++)
-        for (int x = 1; x <= MAX_TILE && x <= w && fits(t, x * y, nr); x++) {
-            double cost = image_cost(t, h, w, nr, y, x, b_rate);
+        for (int x = 1; x <= MAX_TILE && x <= w && fits(t, core, x * y, nr); x++) {
+            double cost = image_cost(t, core, h, w, nr, y, x, b_rate);
             if (best >= 0 && cost >= best) continue;
             best = cost;
             *mh = y;
@@ -75,27 +85,28 @@ static double best_tile(const Target *t, int64_t h, int64_t w, int nr, double b_
     return best;
 }
 
-void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw) {
-    best_tile(t, h, w, nr, near_bytes, mh, mw);
+void tile_pixels(const Target *t, Core core, int64_t h, int64_t w, int nr, int *mh, int *mw) {
+    best_tile(t, core, h, w, nr, near_bytes, mh, mw);
 }
 
 /* Of one panel per round of the reduction. Where the weights are larger than the cache, its first tile brings the panel
  * in; where the panel is too, every tile does. */
-static double panel_cost(const Target *t, int64_t h, int64_t w, int nr, int64_t panel_bytes, bool far) {
+static double panel_cost(const Target *t, Core core, int64_t h, int64_t w, int nr, int64_t panel_bytes, bool far) {
     int mh, mw;
-    double rate = panel_bytes > NEAR_PANEL ? far_bytes : near_bytes, cost = best_tile(t, h, w, nr, rate, &mh, &mw);
-    return far ? cost + round_cost(t, mh * mw, nr, far_bytes) - round_cost(t, mh * mw, nr, rate) : cost;
+    double rate = panel_bytes > NEAR_PANEL ? far_bytes : near_bytes,
+           cost = best_tile(t, core, h, w, nr, rate, &mh, &mw);
+    return far ? cost + round_cost(t, core, mh * mw, nr, far_bytes) - round_cost(t, core, mh * mw, nr, rate) : cost;
 }
 
-int tile_vectors(const Target *t, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes) {
+int tile_vectors(const Target *t, Core core, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes) {
     int64_t vectors = ceil_div(channels, lanes), vector_bytes = rounds * lanes * 4;
     bool far = vectors * vector_bytes > NEAR_WEIGHTS;
     double best_cost = -1;
     int best = 1;
-    for (int nr = 1; nr <= MAX_NR && nr <= vectors && fits(t, 1, nr); nr++) {
+    for (int nr = 1; nr <= MAX_NR && nr <= vectors && fits(t, core, 1, nr); nr++) {
         int rest = (int)(vectors % nr);
-        double cost = (double)(vectors / nr) * panel_cost(t, h, w, nr, nr * vector_bytes, far);
-        if (rest) cost += panel_cost(t, h, w, rest, rest * vector_bytes, far);
+        double cost = (double)(vectors / nr) * panel_cost(t, core, h, w, nr, nr * vector_bytes, far);
+        if (rest) cost += panel_cost(t, core, h, w, rest, rest * vector_bytes, far);
         if (best_cost >= 0 && cost >= best_cost) continue;
         best = nr;
         best_cost = cost;
@@ -113,27 +124,41 @@ int tile_lanes(const Target *t, int64_t channels) {
 
 static int64_t rounds_of(const PanelPack *p) {
     int64_t rounds = 1;
-    for (int i = 0; i < p->n; i++) rounds *= p->count[i];
+    for (int i = 0; i < p->n; i++) rounds *= i == p->n - 1 ? ceil_div(p->count[i], core_values(p->core)) : p->count[i];
     return rounds;
 }
 
-int64_t panel_group_bytes(const PanelPack *p) { return rounds_of(p) * round_up(p->channels, p->lanes) * 4; }
+int64_t panel_group_bytes(const PanelPack *p) { return rounds_of(p) * round_up(p->channels, p->lanes) * CELL_BYTES; }
 int64_t panel_bytes(const PanelPack *p) { return p->groups * panel_group_bytes(p); }
 
-static float source_at(const PanelPack *p, int64_t at) {
-    const float *data = p->tensor->data;
-    return p->scale * data[p->tensor->splat ? 0 : at];
+/* The cell whose first weight is source element `at`, `left` elements being left of the innermost reduction. */
+static void fill_cell(const PanelPack *p, int64_t at, int64_t left, uint8_t *dst) {
+    if (p->core == CORE_F32) {
+        const float *data = p->tensor->data;
+        float v = p->scale * data[p->tensor->splat ? 0 : at];
+        memcpy(dst, &v, sizeof v);
+        return;
+    }
+    int values = core_values(p->core), bytes = CELL_BYTES / values;
+    for (int i = 0; i < values && i < left; i++) {
+        int16_t v = (int16_t)tensor_get_int(p->tensor, at + i * p->stride[p->n - 1]);
+        memcpy(dst + i * bytes, &v, (size_t)bytes); /* little endian, as all targets are */
+    }
 }
 
 /* Writes all rounds of the channels [from, from + n) of a group as rows of `width`; returns the end. */
-static float *fill_panel(const PanelPack *p, int64_t group, int64_t from, int64_t n, int64_t width, float *dst) {
+static uint8_t *fill_panel(const PanelPack *p, int64_t group, int64_t from, int64_t n, int64_t width, uint8_t *dst) {
     int64_t idx[MAX_REDUCE] = {0}, rounds = rounds_of(p), at = group * p->stride_g + from * p->stride_c;
-    for (int64_t r = 0; r < rounds; r++, dst += width) {
-        for (int64_t c = 0; c < n; c++) dst[c] = source_at(p, at + c * p->stride_c);
-        for (int d = p->n - 1; d >= 0; d--) {
-            at += p->stride[d];
-            if (++idx[d] < p->count[d]) break;
-            at -= p->count[d] * p->stride[d];
+    int inner = p->n - 1, values = core_values(p->core);
+    for (int64_t r = 0; r < rounds; r++, dst += width * CELL_BYTES) {
+        int64_t left = inner < 0 ? 1 : p->count[inner] - idx[inner];
+        for (int64_t c = 0; c < n; c++) fill_cell(p, at + c * p->stride_c, left, dst + c * CELL_BYTES);
+        for (int d = inner; d >= 0; d--) {
+            int step = d == inner ? values : 1;
+            at += step * p->stride[d];
+            idx[d] += step;
+            if (idx[d] < p->count[d]) break;
+            at -= idx[d] * p->stride[d];
             idx[d] = 0;
         }
     }
@@ -143,18 +168,17 @@ static float *fill_panel(const PanelPack *p, int64_t group, int64_t from, int64_
 void panel_fill(void *pack, uint8_t *dst) {
     const PanelPack *p = pack;
     int64_t panel = (int64_t)p->nr * p->lanes;
-    float *to = (float *)(void *)dst;
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t c = 0; c < p->channels; c += panel) {
             int64_t n = i64_min(panel, p->channels - c);
-            to = fill_panel(p, g, c, n, round_up(n, p->lanes), to);
+            dst = fill_panel(p, g, c, n, round_up(n, p->lanes), dst);
         }
 }
 
 static const char *panel_key(Arena *a, const PanelPack *p) {
     Text t = {.arena = a};
-    text_add(&t, "panels %d x %d of %lld:%lld %lld:%lld", p->nr, p->lanes, (long long)p->groups, (long long)p->stride_g,
-             (long long)p->channels, (long long)p->stride_c);
+    text_add(&t, "%s panels %d x %d of %lld:%lld %lld:%lld", core_name(p->core), p->nr, p->lanes, (long long)p->groups,
+             (long long)p->stride_g, (long long)p->channels, (long long)p->stride_c);
     for (int i = 0; i < p->n; i++) text_add(&t, " %lld:%lld", (long long)p->count[i], (long long)p->stride[i]);
     text_add(&t, " * ");
     text_f32(&t, p->scale);
@@ -164,6 +188,33 @@ static const char *panel_key(Arena *a, const PanelPack *p) {
 int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack) {
     void *ctx = arena_copy(p->arena, pack, sizeof *pack);
     return plan_pack(p, v, panel_key(p->arena, pack), panel_bytes(pack), panel_fill, ctx);
+}
+
+/* -128 times the sum of each channel's weights. */
+static void fill_start(void *pack, uint8_t *dst) {
+    const PanelPack *p = pack;
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t c = 0; c < p->channels; c++) {
+            int64_t idx[MAX_REDUCE] = {0}, at = g * p->stride_g + c * p->stride_c, sum = 0;
+            for (int d = 0; d >= 0;) {
+                sum += tensor_get_int(p->tensor, at);
+                for (d = p->n - 1; d >= 0; d--) {
+                    at += p->stride[d];
+                    if (++idx[d] < p->count[d]) break;
+                    at -= idx[d] * p->stride[d];
+                    idx[d] = 0;
+                }
+            }
+            int32_t start = (int32_t)(-128 * sum);
+            memcpy(dst + (g * round_up(p->channels, p->lanes) + c) * CELL_BYTES, &start, sizeof start);
+        }
+}
+
+int plan_start(KernelPlan *p, const Value *v, const PanelPack *weights) {
+    if (weights->core != CORE_DOT8S) return -1;
+    void *ctx = arena_copy(p->arena, weights, sizeof *weights);
+    int64_t bytes = weights->groups * round_up(weights->channels, weights->lanes) * CELL_BYTES;
+    return plan_pack(p, v, arena_printf(p->arena, "start of %s", panel_key(p->arena, weights)), bytes, fill_start, ctx);
 }
 
 int plan_channel_pack(KernelPlan *p, const Value *v, int64_t groups, int64_t channels, int64_t stride, int lanes,

@@ -1,16 +1,34 @@
-/* The register tile of all dense float kernels: mh x mw pixels by nr vectors of channels, held in registers over the
- * whole reduction. Every step of the reduction loads nr vectors of B (weights: lanes are output channels), broadcasts
- * one scalar of A per pixel and does mh * mw * nr multiply-adds.
+/* The register tile of all dense kernels: mh x mw pixels by nr vectors of channels, held in registers over the whole
+ * reduction. Every step of the reduction loads nr vectors of B (weights: lanes are output channels), broadcasts one
+ * cell of A per pixel and does mh * mw * nr multiply-adds.
  *
  *     for each round of the reduction loops:                 a, b: addresses of this round
  *         for p in pixels: x = broadcast(a + offset[p])      offsets are compile-time constants
  *             for r < nr:  acc[p][r] += x * load(b + r)
+ *
+ * A cell has 32 bits: one f32, or neighbouring integers of the reduction, as the accumulation core has it.
  *
  * A convolution and a matrix product differ in strides only. A Sweep walks such tiles over a whole layer. */
 #ifndef QCC_CODEGEN_KERNELS_TILE_H
 #define QCC_CODEGEN_KERNELS_TILE_H
 
 #include "codegen/kernel.h"
+
+/* The accumulation core: what a round adds to a sum of 32 bits. The values of a cell are neighbours in A; behind the
+ * last one the cell may hold anything, its weights being zero.
+ *     F32     acc += a * b
+ *     DOT8    acc += the sum of four u8 of a times four s8 of b
+ *     DOT8S   the same with four s8 of a, read as a + 128: the sums start at -128 * sum(b)
+ *     DOT16   acc += the sum of two s16 of a times two s16 of b */
+typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16 } Core;
+enum { CELL_BYTES = 4 };
+int core_values(Core core);                          /* of A in a cell */
+const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16": for kernel names */
+RegType core_sum(Emit *e, Core core, int lanes);     /* type of a vector of sums */
+Reg core_cell(Emit *e, Core core, Reg p, int lanes); /* the cell at p in every lane */
+Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc);
+/* The core for integers of type `x` and constant weights; false if their values fit none. */
+bool core_choose(Elem x, const Tensor *weights, Core *out);
 
 /* One loop of the reduction: how often, and by how much A and B advance each time: A in bytes, B in bytes or, if it
  * lies in panels, in rows of a panel. */
@@ -33,14 +51,15 @@ enum { MAX_NR = 8, MAX_TILE = 32 };
 
 /* Vectors of B per panel for an image of h x w pixels, a reduction of `rounds` and so many result channels, each vector
  * of `lanes`: the cheapest by the target's registers and ports. */
-int tile_vectors(const Target *t, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes);
+int tile_vectors(const Target *t, Core core, int64_t h, int64_t w, int64_t rounds, int64_t channels, int lanes);
 /* The cheapest block mh x mw for an image of h x w pixels and nr vectors. */
-void tile_pixels(const Target *t, int64_t h, int64_t w, int nr, int *mh, int *mw);
-/* f32 lanes that suit `channels`: the target's, or fewer where the channels would leave most of them empty. */
+void tile_pixels(const Target *t, Core core, int64_t h, int64_t w, int nr, int *mh, int *mw);
+/* Lanes of 32 bits that suit `channels`: the target's, or fewer where the channels would leave most of them empty. */
 int tile_lanes(const Target *t, int64_t channels);
 
 /* The sums of one tile. */
 typedef struct TileSum {
+    Core core;
     int mh, mw, nr, lanes;  /* mh * mw * nr <= MAX_TILE */
     int last;               /* lanes of the last vector of B that may be read */
     int64_t step_h, step_w; /* bytes of A from pixel to pixel */
@@ -59,21 +78,27 @@ void tile_accumulate(Emit *e, const TileSum *t, Reg a, Reg b, Reg *acc);
  *     panel 0                          panel 1 ...
  *     k=0: [c0 .. c15][c16 .. c31]  k=1: ...           channels past the last are zero;
  *                                                      the last panel has as few vectors as it needs
+ *
+ * Where a cell holds several values, k counts cells of the innermost reduction, and each lane holds a cell's weights.
  */
 typedef struct PanelPack {
+    Core core;
     const Tensor *tensor;
     int64_t groups, channels; /* channels of one group */
     int64_t stride_g, stride_c;
     int n;
     int64_t count[MAX_REDUCE], stride[MAX_REDUCE]; /* the reduction, the innermost last */
     int nr, lanes;
-    float scale; /* factor on every weight */
+    float scale; /* factor on every weight; floats only */
 } PanelPack;
 int64_t panel_bytes(const PanelPack *p); /* of all groups */
 int64_t panel_group_bytes(const PanelPack *p);
 void panel_fill(void *pack, uint8_t *dst); /* ConstPack.fill with a PanelPack as context */
 /* plan_pack with a key that says the format. */
 int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack);
+
+/* Where the sums of an integer core start, i32 per channel in the panels' order; -1 if at 0. */
+int plan_start(KernelPlan *p, const Value *v, const PanelPack *weights);
 
 /* A per-channel constant (a bias) as f32, times `scale`, padded with zeros to whole vectors in each group. `stride` in
  * elements from channel to channel: 1, or 0 where one value serves all. */
@@ -97,6 +122,7 @@ typedef struct Axis {
 
 /* What a sweep's division into blocks and tiles depends on. */
 typedef struct SweepShape {
+    Core core;
     int64_t outer, h, w;      /* pixels of an image, images */
     int64_t groups, channels; /* channels: results per group */
     int nr, lanes;
@@ -110,7 +136,7 @@ typedef struct Sweep {
     KernelEmit *k;
     SweepShape shape; /* outer is filled by sweep_emit */
     Reg a, b;
-    Reg bias; /* f32 [groups][channels rounded up to lanes], or NULL: 0 */
+    Reg bias; /* where sums start: [groups][channels rounded up to lanes], or NULL: 0 */
     int n_outer;
     Outer outer[MAX_RANK];
     Axis h, w;

@@ -260,7 +260,7 @@ static void multiply(const Block *b) {
     const Winograd *g = b->g;
     Emit *e = b->k->em;
     int rows, one;
-    tile_pixels(b->k->target, g->block, 1, b->nr, &rows, &one);
+    tile_pixels(b->k->target, CORE_F32, g->block, 1, b->nr, &rows, &one);
     int64_t width = (int64_t)b->nr * g->lanes * 4, full = g->block / rows * rows;
     Loop points = em_loop(e, 0, POINTS, 1, 0, NULL);
     Reg v = reg_advance(e, b->v, points.i, g->block * g->row_bytes);
