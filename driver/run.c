@@ -106,7 +106,7 @@ static bool evaluate_sample(Driver *dr, const Graph *g, const Feeds *feeds, int6
 
 static bool run_reference(Driver *dr, const char *path) {
     Graph *g = import_graph(dr, path);
-    if (!g) return false;
+    if (!g || !passes_define(g, dr->diags)) return false;
     PortType *ports = NEW_ARRAY(dr->arena, PortType, g->inputs.n + 1);
     for (size_t i = 0; i < g->inputs.n; i++) ports[i] = (PortType){g->inputs.at[i].name, g->inputs.at[i].value->type};
     Feeds feeds;

@@ -1,6 +1,7 @@
 /* The pass manager: the table, in order. */
 #include "passes/pass.h"
 
+#include <string.h>
 #include <time.h>
 
 const PassInfo pass_info[PASS_COUNT] = {
@@ -33,5 +34,11 @@ bool passes_run(Graph *g, Diags *d, PassOptions *o) {
         text_add(o->dump, "; after %s\n", p->name);
         graph_print(o->dump, g, 256);
     }
+    return true;
+}
+
+bool passes_define(Graph *g, Diags *d) {
+    for (PassId id = 0; id < PASS_COUNT && strcmp(pass_info[id].stage, "streamline") != 0; id++)
+        if (pass_info[id].level == 0 && !pass_run(g, d, id)) return false;
     return true;
 }

@@ -33,6 +33,9 @@ extern const PassInfo pass_info[PASS_COUNT];
 
 /* Runs the table in order, verifying the graph before and after each pass. False after diagnostics. */
 bool passes_run(Graph *g, Diags *d, PassOptions *o);
+/* Runs what defines the meaning of a quantized network and no more: the passes of level 0 before stage streamline. The
+ * evaluator on such a graph is what every compiled form is held against. */
+bool passes_define(Graph *g, Diags *d);
 /* Runs one pass, verified likewise: for tests. */
 bool pass_run(Graph *g, Diags *d, PassId id);
 
