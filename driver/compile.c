@@ -225,7 +225,7 @@ static bool choose_kind(Driver *dr, const char *output, EmitKind *kind) {
             *kind = kinds[i].kind;
             return true;
         }
-        diag(dr->diags, D_USAGE, LOC_NONE, "--emit=%s: expected ir, llvm, asm, obj, lib or header", word);
+        diag(dr->diags, D_USAGE, LOC_NONE, "--emit=%s: expected ir, llvm, asm, obj, lib, header or onnx", word);
         return false;
     } else if (suffix) {
         for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -250,10 +250,15 @@ static void print_summary(Driver *dr, const char *output, const CompileReport *r
     }
 }
 
-static bool spares_model(Driver *dr, const char *model, const char *output) {
+bool spares_model(Driver *dr, const char *model, const char *output) {
     if (!output || !file_is_same(model, output)) return true;
     diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is the model itself: it would be overwritten", output);
     return false;
+}
+
+static bool wants_onnx(Driver *dr, const char *output) {
+    const char *word = command_get(&dr->cmd, O_EMIT), *suffix = output ? strrchr(output, '.') : NULL;
+    return word ? strcmp(word, "onnx") == 0 : suffix && strcmp(suffix, ".onnx") == 0;
 }
 
 bool compile_verb(Driver *dr) {
@@ -261,6 +266,7 @@ bool compile_verb(Driver *dr) {
     if (!path) return false;
     const char *output = command_get(&dr->cmd, O_OUTPUT);
     EmitKind kind;
+    if (wants_onnx(dr, output)) return export_verb(dr);
     if (!choose_kind(dr, output, &kind)) return false;
     if (!output) output = arena_printf(dr->arena, "%s%s", path_stem(dr->arena, path), kind_suffix(kind));
     const char *header = command_get(&dr->cmd, O_HEADER);

@@ -18,6 +18,7 @@ bool compile_verb(Driver *dr);
 bool run_verb(Driver *dr);
 bool bench_verb(Driver *dr);
 bool info_verb(Driver *dr);
+bool export_verb(Driver *dr);
 
 /* Imports a model as the command's options say and runs the passes. NULL after diagnostics. */
 Graph *load_graph(Driver *dr, const char *path);
@@ -25,6 +26,10 @@ Graph *load_graph(Driver *dr, const char *path);
 Graph *import_graph(Driver *dr, const char *path);
 /* Compiles a graph as the command's options say. header and report may be NULL. */
 bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, const char *header, CompileReport *report);
+/* Writes a graph that has not been through passes as ONNX, in the dialect of the command. */
+bool write_onnx(Driver *dr, const Graph *g, const char *output);
+/* False after a diagnostic if writing `output` (NULL: nothing) would replace the model at `path`. */
+bool spares_model(Driver *dr, const char *path, const char *output);
 bool path_is_elf(const char *path);
 /* The only file on the command line; NULL after a diagnostic. */
 const char *single_file(Driver *dr);

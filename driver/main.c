@@ -65,6 +65,8 @@ static bool do_verb(Driver *dr) {
         return bench_verb(dr);
     case 'i':
         return info_verb(dr);
+    case 'e':
+        return export_verb(dr);
     default:
         return compile_verb(dr);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend/import.h"
+#include "frontend/own.h"
 
 #define SMALL_WORK 1e4 /* folded at any rate: shapes, axes, scalars */
 enum { SPLAT_BYTES = 4096 /* below that, equal elements are not looked for */ };
@@ -128,7 +129,16 @@ static bool all_constant(const Node *n) {
     return true;
 }
 
+/* What makes real weights of codes, and codes of weights, is for passes to fold: an export shall find it as it was. */
+static bool is_quantizer(const Node *n) {
+    enum { FEW = 64 };
+    if (own_has(n->op)) return true;
+    bool linear = n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear;
+    return linear && shape_count(in_shape(n, 0)) > FEW;
+}
+
 bool fold_node(Import *imp, Node *n, Value **out) {
+    if (is_quantizer(n)) return true;
     if (!(all_constant(n) || op_is_static(n->op)) || op_def(n->op)->kind == OP_CONTROL) return true;
     if (n->op == OP_ConstantOfShape) {
         fold_constant_of_shape(imp, n, out);

@@ -35,6 +35,20 @@ Graph *onnx_import_bytes(Arena *a, Diags *d, const char *name, const char *dir, 
 /* A line for each operator of another domain that is taken: what it becomes. */
 void onnx_print_foreign(Text *t);
 
+/* ---- ONNX out ---- */
+
+/* How quantizers are written. */
+typedef enum Dialect {
+    DIALECT_OWN,   /* functions of the domain qcc, which any ONNX tool can run */
+    DIALECT_QONNX, /* Quant, BipolarQuant and MultiThreshold of qonnx.custom_op.general */
+    DIALECT_QDQ    /* QuantizeLinear, Clip, DequantizeLinear; weights as integers */
+} Dialect;
+
+/* The graph as a model of operator set 21, or of a newer one where an operator in it is newer. The graph must not have
+ * been through the passes that fuse. Names of tensors and nodes are kept. False after diagnostics: all nodes that ONNX,
+ * or the dialect, cannot say are reported. */
+bool onnx_export(Arena *a, Diags *d, const Graph *g, Dialect dialect, const uint8_t **data, size_t *bytes);
+
 /* ---- tensors in files: .npy, .npz (name inside given by ":name", or the only one), .pb (TensorProto) ---- */
 
 /* NULL after a diagnostic. */

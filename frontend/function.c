@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "frontend/import.h"
+#include "frontend/own.h"
 
 const char *domain_short(const char *domain) { return strcmp(domain, "ai.onnx") == 0 ? "" : domain; }
 
@@ -20,6 +21,7 @@ bool check_opset_count(Import *imp, size_t n) {
 void functions_collect(Import *imp) {
     for (size_t i = 0; i < imp->model->n_functions; i++) {
         Onnx__FunctionProto *f = imp->model->functions[i];
+        if (own_match(imp->arena, f)) continue; /* calls of it are operators */
         const char *overload = proto_function_overload(imp->arena, f);
         if (!check_opset_count(imp, f->n_opset_import)) return;
         const char *key = key_of(imp->arena, proto_str(f->domain), proto_str(f->name), overload);

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# usage: run.sh QCC VENV_FOLDER
+# Exports the committed models, and those of the data folder, and runs the files in ONNX Runtime beside the originals.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/../data.sh"
+python=$("$here/../venv.sh" "$2")
+
+"$python" "$here/export.py" "$1" "$here"/../exports/*.onnx "$data"/models/*/*/model.onnx
