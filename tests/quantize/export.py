@@ -73,7 +73,7 @@ def check(qcc, path, folder):
             return f"WRONG: output '{port.name}' is {b.dtype}{b.shape}, was {a.dtype}{a.shape}"
         a, b = a.astype(numpy.float64), b.astype(numpy.float64)
         quantized = any("QuantizeLinear" in n.op_type for n in model.graph.node)
-        error, most = numpy.abs(a - b).max(), (1 / 255 if quantized else 1e-5) * numpy.ptp(a)
+        error, most = numpy.abs(a - b).max(), (0.005 if quantized else 1e-5) * numpy.ptp(a)
         if not error <= most:
             return f"WRONG: output '{port.name}' differs by {error}"
         same = same and error == 0
