@@ -20,6 +20,7 @@ static void one_round(Sum *s, Reg a, Reg b) {
     Reg weights[MAX_NR];
     for (int r = 0; r < t->nr; r++) {
         Reg p = em_at(e, b, (int64_t)r * t->lanes * 4);
+        if (t->ahead) em_prefetch(e, em_at(e, p, t->ahead), 2);
         weights[r] = em_load_part(e, vec, p, t->panels ? t->lanes * 4 : 4, r == t->nr - 1 ? t->last : t->lanes);
     }
     for (int m = 0; m < t->mh * t->mw; m++) {

@@ -63,6 +63,7 @@ typedef struct TileSum {
     int mh, mw, nr, lanes;  /* mh * mw * nr <= MAX_TILE */
     int last;               /* lanes of the last vector of B that may be read */
     int64_t step_h, step_w; /* bytes of A from pixel to pixel */
+    int64_t ahead;          /* bytes from B to the panel after this one, to be brought near meanwhile; 0: none */
     bool panels;            /* B is prepared: aligned rows of nr vectors; else rows of channels where they lie */
     const Reduction *reduction;
 } TileSum;

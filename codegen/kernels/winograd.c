@@ -249,6 +249,7 @@ static void multiply_rows(const Block *b, int n, Reg v, Reg u, Reg m) {
                    .last = lanes,
                    .step_h = b->g->row_bytes,
                    .panels = true,
+                   .ahead = b->g->ins * b->nr * lanes * 4,
                    .reduction = &r};
     Reg acc[MAX_TILE];
     for (int i = 0; i < size; i++) acc[i] = em_zero(e, em_vec(e, e->f32, lanes));
