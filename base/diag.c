@@ -81,7 +81,8 @@ static void add_place(Text *t, const Loc *l) {
 
 /* node 'name' (Op #3): or, with less known, node Op #3: */
 static void add_node(Text *t, const Loc *l) {
-    bool named = l->node && *l->node, typed = l->op || l->index >= 0;
+    const char *op = l->op && *l->op ? l->op : NULL;
+    bool named = l->node && *l->node, typed = op || l->index >= 0;
     if (!named && !typed) return;
     text_add(t, "node ");
     if (named) {
@@ -89,8 +90,8 @@ static void add_node(Text *t, const Loc *l) {
         add_escaped(t, l->node);
         text_add(t, typed ? "' (" : "'");
     }
-    if (l->op) add_escaped(t, l->op);
-    if (l->index >= 0) text_add(t, l->op ? " #%d" : "#%d", l->index);
+    if (op) add_escaped(t, op);
+    if (l->index >= 0) text_add(t, op ? " #%d" : "#%d", l->index);
     text_add(t, named && typed ? "): " : ": ");
 }
 

@@ -43,13 +43,15 @@ static void start_backend(Arch arch) {
     }
 }
 
+static void dispose_text(void *s) { LLVMDisposeMessage(s); }
+
 static LLVMTargetMachineRef machine_new(Arena *a, Diags *d, const Target *t, int level) {
     start_backend(t->arch);
     LLVMTargetRef target;
     char *why = NULL;
     if (LLVMGetTargetFromTriple(t->triple, &target, &why)) {
-        diag(d, D_TARGET, LOC_NONE, "LLVM does not know the triple '%s': %s", t->triple, arena_str(a, why));
-        LLVMDisposeMessage(why);
+        arena_defer(a, dispose_text, why);
+        diag(d, D_TARGET, LOC_NONE, "LLVM does not know the triple '%s': %s", t->triple, why);
         return NULL;
     }
     static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
@@ -131,8 +133,8 @@ bool em_write(Emit *e, EmitKind kind, const char *path) {
         failed = LLVMTargetMachineEmitToFile(e->machine, e->module, path, type, &why);
     }
     if (failed) {
-        diag(e->diags, D_FILE_OPEN, LOC_NONE, "%s cannot be written: %s", path, arena_str(e->arena, why));
-        LLVMDisposeMessage(why);
+        arena_defer(e->arena, dispose_text, why);
+        diag(e->diags, D_FILE_OPEN, LOC_NONE, "%s cannot be written: %s", path, why);
     }
     return !failed;
 }

@@ -138,10 +138,12 @@ static const Target *refuse(Arena *a, Diags *d, const char *what, const char *gi
     return NULL;
 }
 
-static char *host_text(Arena *a, char *(*get)(void)) {
-    char *s = get(), *copy = arena_str(a, s);
-    LLVMDisposeMessage(s);
-    return copy;
+static void dispose_text(void *s) { LLVMDisposeMessage(s); }
+
+static const char *host_text(Arena *a, char *(*get)(void)) {
+    char *s = get();
+    arena_defer(a, dispose_text, s);
+    return s;
 }
 
 /* This machine. */

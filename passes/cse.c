@@ -75,7 +75,7 @@ typedef struct Entry {
 } Entry;
 
 typedef struct Table {
-    Arena arena;
+    Arena *arena;
     Entry **buckets;
     size_t mask;
     Map seen; /* constants met already */
@@ -84,7 +84,7 @@ typedef struct Table {
 static Entry **bucket(Table *t, uint64_t h) { return &t->buckets[h & t->mask]; }
 
 static void add_entry(Table *t, uint64_t h, Node *n, Value *c) {
-    Entry *e = NEW(&t->arena, Entry), **head = bucket(t, h);
+    Entry *e = NEW(t->arena, Entry), **head = bucket(t, h);
     *e = (Entry){.next = *head, .node = n, .constant = c};
     *head = e;
 }
@@ -99,7 +99,7 @@ static Value *shared_constant(Table *t, Value *v) {
     for (Entry *e = *bucket(t, h); e; e = e->next)
         if (e->constant && constant_equal(e->constant->constant, data)) known = e->constant;
     if (known == v) add_entry(t, h, NULL, v);
-    map_put_ptr(&t->arena, &t->seen, v, known);
+    map_put_ptr(t->arena, &t->seen, v, known);
     return known;
 }
 
@@ -126,12 +126,12 @@ bool pass_cse(Graph *g, Diags *d) {
     size_t n_nodes = 0, size = 64;
     for (const Node *n = g->first; n; n = n->next) n_nodes++;
     while (size < 2 * n_nodes) size *= 2;
-    Table t = {.mask = size - 1};
-    t.buckets = NEW_ARRAY(&t.arena, Entry *, size);
+    Table t = {.arena = arena_nested(g->arena), .mask = size - 1};
+    t.buckets = NEW_ARRAY(t.arena, Entry *, size);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         share_node(&t, n);
     }
-    arena_free(&t.arena);
+    arena_free(t.arena);
     return true;
 }

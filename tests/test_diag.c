@@ -48,6 +48,7 @@ static void test_place_with_less_known(void **state) {
         {{.file = "m", .node = "n", .index = -1}, "m: node 'n': "},
         {{.file = "m", .node = "n", .op = "Add", .index = -1}, "m: node 'n' (Add): "},
         {{.file = "m", .index = 3}, "m: node #3: "},
+        {{.file = "m", .node = "n", .op = "", .index = 3}, "m: node 'n' (#3): "},
         {{.file = "m.qir", .index = -1, .line = 4, .col = 9}, "m.qir:4:9: "},
         {{.file = "m.qir", .index = -1, .line = 4}, "m.qir:4: "},
     };
