@@ -398,6 +398,16 @@ static void report_missing(Import *imp) {
     }
 }
 
+static bool check_ports(Import *imp) {
+    const Onnx__GraphProto *g = imp->model->graph;
+    size_t own = g->n_input > g->n_initializer ? g->n_input - g->n_initializer : 0; /* some may be initializers */
+    if (own <= MAX_PORTS && g->n_output <= MAX_PORTS) return true;
+    diag(imp->d, D_MODEL_LIMIT, loc_of(imp),
+         "the graph has %zu inputs and %zu outputs, at most %d of each are supported", g->n_input, g->n_output,
+         MAX_PORTS);
+    return false;
+}
+
 static void import_graph(Import *imp) {
     Scope scope = {.prefix = ""};
     const Onnx__GraphProto *g = imp->model->graph;
@@ -421,7 +431,7 @@ Graph *onnx_import_bytes(Arena *a, Diags *d, const char *name, const char *dir, 
     int errors = d->n_errors;
     imp.source = (TensorSource){.arena = a, .d = d, .dir = dir, .bytes = {data, bytes}};
     imp.model = proto_model(protos, d, name, imp.source.bytes);
-    if (imp.model && check_header(&imp)) import_graph(&imp);
+    if (imp.model && check_header(&imp) && check_ports(&imp)) import_graph(&imp);
     arena_free(protos);
     return d->n_errors == errors ? imp.g : NULL;
 }

@@ -17,6 +17,7 @@ enum {
     MAX_ITERATIONS = 4096, /* of one loop */
     MAX_CALL_DEPTH = 64,   /* functions within functions, bodies within bodies */
     MAX_ATTRS = 1000,      /* of one node */
+    MAX_PORTS = 10000,     /* inputs of a graph, and outputs */
     MAX_OPSETS = 1000      /* that a model or a function imports */
 };
 

@@ -10,16 +10,31 @@ static void add_use(Value *v, Node *n, int operand) {
     if (v) vec_push(v->graph->arena, &v->uses, (Use){n, operand});
 }
 
-/* Keeps the order of the others: passes walk uses, and their result must not depend on what was removed before. */
-static void drop_use(Value *v, const Node *n, int operand) {
-    if (!v) return;
-    for (size_t i = 0; i < v->uses.n; i++) {
-        Use *u = &v->uses.at[i];
-        if (u->node != n || u->operand != operand) continue;
-        memmove(u, u + 1, (--v->uses.n - i) * sizeof *u);
-        return;
+static bool is_use(const Use *u, const Node *n, int operand) { return u->node == n && u->operand == operand; }
+
+/* Index of a use, looked for from both ends: what is dropped is mostly the oldest or the newest. */
+static size_t find_use(const Value *v, const Node *n, int operand) {
+    for (size_t i = 0, k = v->uses.n; i < k; i++) {
+        if (is_use(&v->uses.at[i], n, operand)) return i;
+        if (is_use(&v->uses.at[--k], n, operand)) return k;
     }
     bug("graph: a use is missing from its value");
+}
+
+/* Keeps the order of the others: passes walk uses, and their result must not depend on what was removed before. The
+ * shorter side moves up. */
+static void drop_use(Value *v, const Node *n, int operand) {
+    if (!v) return;
+    size_t i = find_use(v, n, operand);
+    Use *u = v->uses.at;
+    if (i < v->uses.n / 2) {
+        memmove(u + 1, u, i * sizeof *u);
+        v->uses.at++;
+        v->uses.cap--;
+    } else {
+        memmove(u + i, u + i + 1, (v->uses.n - i - 1) * sizeof *u);
+    }
+    v->uses.n--;
 }
 
 /* Outputs of g and of the bodies in it that are `old`: counts them, and makes them `new_value` if there is one. */

@@ -44,8 +44,15 @@ static bool may_absorb(const Node *into, const Value *v) {
     return v->def && v->def->op == OP_Map && used_once(v) && shape_equal(&v->type.shape, &into->out[0]->type.shape);
 }
 
+/* The program without what building it took. */
+static const Expr *kept(Arena *a, const Expr *x) {
+    Expr *own = arena_copy(a, x, sizeof *x);
+    own->inst = arena_copy(a, x->inst, (size_t)x->n * sizeof *x->inst);
+    return own;
+}
+
 static void make_map(Node *n) {
-    Arena *a = n->graph->arena;
+    Arena *a = arena_nested(n->graph->arena);
     const Expr *own = expr_of_node(a, n);
     Fusion f = {.b = {.arena = a}};
     bool constants = shape_survives(n);
@@ -73,9 +80,10 @@ static void make_map(Node *n) {
     }
     X result = x_inline(&f.b, own, args);
     Node *map = node_before(n, OP_Map, (int)f.in.n, f.in.at, 1);
-    map->expr = x_finish(&f.b, result, (int)f.in.n);
+    map->expr = kept(n->graph->arena, x_finish(&f.b, result, (int)f.in.n));
     infer_or_bug(map);
     replace_node(n, map->out[0]);
+    arena_free(a);
 }
 
 static bool is_candidate(const Node *n) {
