@@ -31,6 +31,11 @@ static bool takes_pads(const Node *n) {
     return n->op == OP_AveragePool && node_int(n, "count_include_pad") == 1 && node_int(n, "ceil_mode") == 0;
 }
 
+/* An attribute holds no larger pads, and a window of a pooling never lies in the padding alone. */
+static int64_t most_pad(const Node *n, const Window *w, int axis) {
+    return n->op == OP_AveragePool ? window_extent(w, axis) - 1 : INT32_MAX;
+}
+
 static void merge(Node *n, Node *pad, const int64_t *begin, const int64_t *end) {
     Window w;
     window_of_node(n, &w);
@@ -38,6 +43,7 @@ static void merge(Node *n, Node *pad, const int64_t *begin, const int64_t *end) 
     for (int i = 0; i < w.rank; i++) {
         pads[i] = w.pad_begin[i] + begin[i + 2];
         pads[w.rank + i] = w.pad_end[i] + end[i + 2];
+        if (i64_max(pads[i], pads[w.rank + i]) > most_pad(n, &w, i)) return;
     }
     node_set_string(n, "auto_pad", "NOTSET");
     node_set_ints(n, "pads", 2 * w.rank, pads);

@@ -203,12 +203,45 @@ static void test_transposes_cancel(void **state) {
     arena_free(&a);
 }
 
+/* Nodes that are left of a Pad by `pad` all round in front of an average pooling over windows of 2 x 2. */
+static int nodes_of_padded_pool(int pad) {
+    Arena a = {0};
+    Diags d;
+    diags_init(&d, &a);
+    const char *text = arena_printf(&a,
+                                    "qir 1\ngraph \"g\" {\n  in %%0 \"x\": f32[1,1,4,4]\n"
+                                    "  %%1: i64[8] = const [0, 0, %d, %d, 0, 0, %d, %d]\n  %%2 = Pad(%%0, %%1)\n"
+                                    "  %%3 \"y\" = AveragePool(%%2) {count_include_pad=1, kernel_shape=[2, 2]}\n"
+                                    "  out %%3 \"y\"\n}\n",
+                                    pad, pad, pad, pad);
+    Graph *g = graph_parse(&a, &d, "", text, strlen(text));
+    if (!g) fail_msg("%s", test_diags(&a, &d));
+    const Tensor *before = evaluate(&a, g);
+    assert_true(run_pass(g, PASS_fold_pad));
+    assert_true(largest_error(before, evaluate(&a, g)) == 0);
+    int n = count_nodes(g, OP_NONE);
+    arena_free(&a);
+    return n;
+}
+
+/* A pooling takes no window of padding alone. */
+static void test_pad_becomes_pads_where_they_may_be(void **state) {
+    (void)state;
+    assert_int_equal(nodes_of_padded_pool(1), 1);
+    assert_int_equal(nodes_of_padded_pool(2), 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cse_shares_equal_nodes),         cmocka_unit_test(test_dce_drops_unused_chains),
-        cmocka_unit_test(test_constants_fold_and_splats_stay), cmocka_unit_test(test_chains_become_one_map),
-        cmocka_unit_test(test_shared_values_do_not_fuse),      cmocka_unit_test(test_transposes_cancel),
-        cmocka_unit_test(test_residual_network_fuses),         cmocka_unit_test(test_pipeline_keeps_meaning),
+        cmocka_unit_test(test_cse_shares_equal_nodes),
+        cmocka_unit_test(test_dce_drops_unused_chains),
+        cmocka_unit_test(test_constants_fold_and_splats_stay),
+        cmocka_unit_test(test_chains_become_one_map),
+        cmocka_unit_test(test_shared_values_do_not_fuse),
+        cmocka_unit_test(test_transposes_cancel),
+        cmocka_unit_test(test_pad_becomes_pads_where_they_may_be),
+        cmocka_unit_test(test_residual_network_fuses),
+        cmocka_unit_test(test_pipeline_keeps_meaning),
     };
     return TEST_RUN(tests);
 }

@@ -20,10 +20,14 @@ void expand_LRN(Expand *e) {
     Value *x = expand_widen(e, n->in[0]);
     const Shape shape = x->type.shape;
     Elem elem = x->type.elem;
-    int64_t size = node_int(n, "size"), channels = i64_max(shape.dim[1], 1);
+    if (shape_count(&shape) == 0) {
+        expand_result(e, 0, n->in[0]);
+        return;
+    }
+    int64_t size = node_int(n, "size"), channels = shape.dim[1];
     int64_t below = i64_min((size - 1) / 2, channels - 1), above = i64_min(size / 2, channels - 1);
-    int64_t window = below + above + 1, rows = shape.dim[0] * shape.dim[1], count = shape_count(&shape);
-    Shape image = shape_of(4, (int64_t[]){shape.dim[0], 1, shape.dim[1], rows ? count / rows : 0});
+    int64_t window = below + above + 1, rows = shape.dim[0] * channels, count = shape_count(&shape);
+    Shape image = shape_of(4, (int64_t[]){shape.dim[0], 1, channels, count / rows});
     const char *attrs =
         arena_printf(e->graph->arena, "kernel_shape=%" PRId64 ",1 pads=%" PRId64 ",0,%" PRId64 ",0 count_include_pad=1",
                      window, below, above);
