@@ -81,8 +81,9 @@ static void test_winograd(void **state) {
 
 static void test_groups(void **state) {
     (void)state;
-    static const int64_t per_group[][3] = {{1, 1, 17}, {1, 1, 64}, {1, 2, 9},  {2, 2, 12}, {4, 4, 8}, {2, 1, 16},
-                                           {3, 5, 3},  {8, 16, 2}, {16, 8, 3}, {1, 3, 7},  {5, 4, 4}, {4, 8, 5}};
+    static const int64_t per_group[][3] = {{1, 1, 17}, {1, 1, 64}, {1, 2, 9},  {2, 2, 12}, {4, 4, 8},
+                                           {2, 1, 16}, {3, 5, 3},  {8, 16, 2}, {16, 8, 3}, {1, 3, 7},
+                                           {5, 4, 4},  {4, 8, 5},  {1, 16, 3}, {1, 8, 3},  {1, 4, 12}};
     KernelCase *c = kernel_case_new();
     for (size_t i = 0; i < COUNT_OF(per_group); i++) {
         const int64_t *g = per_group[i];

@@ -92,7 +92,10 @@ static void load_inputs(Strip *s, Reg p, Reg *in) {
     Reg all = em_load_part(e, em_vec(e, e->f32, window), p, 4, s->k->in[0].slack ? window : present);
     for (int j = 0; j < d->inputs; j++) {
         for (int i = 0; i < d->lanes; i++) lane[i] = i / d->per_group * d->inputs + j;
-        in[j] = d->inputs == 1 && d->per_group == 1 ? all : em_shuffle(e, all, NULL, d->lanes, lane);
+        if (window == 1) /* one group of one input */
+            in[j] = em_splat(e, all, d->lanes);
+        else
+            in[j] = d->inputs == 1 && d->per_group == 1 ? all : em_shuffle(e, all, NULL, d->lanes, lane);
     }
 }
 
