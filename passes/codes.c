@@ -61,7 +61,7 @@ Value *build_ratio(Graph *g, Node *before, Loc loc, Value *p, Value *q) {
 
 static const Codes *refuse(CodeTable *t, const Value *v, const char *what) {
     const Node *n = v->def;
-    const char *name = v->name[0] ? v->name : n && n->loc.node[0] ? n->loc.node : "";
+    const char *name = v->name[0] ? v->name : n && n->loc.node && n->loc.node[0] ? n->loc.node : "";
     t->why = arena_printf(t->graph->arena, "'%s' (%s) %s", name,
                           n             ? op_def(n->op)->name
                           : v->constant ? "constant"
