@@ -128,8 +128,11 @@ bool draft_build(Draft *d) {
             ok = draft_error(d, D_UNSUPPORTED_OP, "the operator is written with %s, which is not supported", d->op);
         } else {
             trim(d);
+            draft_check_widths(d, op_def(op));
             Node *n = build(d, op);
-            ok = node_infer(d->imp->d, n) && fold_node(d->imp, n, d->out);
+            ok = node_infer(d->imp->d, n);
+            if (ok) doubt_node(d->imp, n);
+            ok = ok && fold_node(d->imp, n, d->out);
         }
     }
     if (!ok) poison_results(d);

@@ -310,30 +310,122 @@ static bool multi_head_attention(Draft *d) {
     return attention_attrs(d) && become(d, "Attention", 6, in);
 }
 
+/* ---- channels last ---- */
+
+/* Operand or result v of rank 3 or more with its channels moved from the end to place 1, or back. */
+static Value *move_channels(const Draft *d, Value *v, bool to_end) {
+    int rank = v->type.shape.rank;
+    if (rank < 3) return v;
+    int64_t *perm = NEW_ARRAY(d->imp->arena, int64_t, rank);
+    for (int i = 1; i < rank; i++) perm[i] = to_end ? i + 1 : i - 1;
+    perm[to_end ? rank - 1 : 1] = to_end ? 1 : rank - 1;
+    return draft_emit(d, "Transpose", 1, &v, 1, (Attr[]){{.name = "perm", .kind = ATTR_INTS, .n = rank, .ints = perm}});
+}
+
+/* `op` on images whose channels are last, as are the input channels of its operand 1 where `kernel` says so. */
+static bool channels_last(Draft *d, const char *op, bool kernel) {
+    if (!need(d, kernel ? 2 : 1)) return false;
+    for (int i = 1; i < d->n_out; i++) {
+        if (d->wanted[i]) return draft_error(d, D_UNSUPPORTED_FORM, "result %d is not supported with channels last", i);
+    }
+    for (size_t i = 0; i < (kernel ? 2 : 1); i++) draft_set_in(d, i, move_channels(d, draft_in(d, i), false));
+    Value *v = emit_rest(d, op);
+    return !is_poison(d->imp, v) && result(d, move_channels(d, v, true));
+}
+
+static bool channels_last_conv(Draft *d) { return channels_last(d, d->op, true); }
+
+static bool channels_last_pool(Draft *d) {
+    return channels_last(d, strcmp(d->op, "MaxPoolNHWC") == 0 ? "MaxPool" : d->op, false);
+}
+
+/* Weights are as ever. */
+static bool image_of_codes(Draft *d) {
+    int64_t last = 0;
+    if (!take_int(d, "channels_last", &last)) return false;
+    return !last || channels_last(d, d->op, false);
+}
+
+/* ---- quantizers ---- */
+
+static bool int_quant(Draft *d) {
+    d->op = "Quant";
+    return true;
+}
+
+/* Version 1 had no scale of the output, in front of the last operand. */
+static bool trunc_operands(Draft *d) {
+    if (d->in.n != 5) return true;
+    draft_set_in(d, 5, d->in.at[4]);
+    draft_set_in(d, 4, NULL);
+    return true;
+}
+
+/* A number that may be written as an int, a float or a tensor of one element becomes an int. */
+static bool whole_number(Draft *d, const char *name, const char *to) {
+    const Attr *a = draft_attr(d, name);
+    if (!a) return true;
+    double v = a->kind == ATTR_INT ? (double)a->i : a->f;
+    if (a->kind == ATTR_TENSOR && shape_count(&a->t->type.shape) == 1) v = tensor_get(a->t, 0);
+    bool number =
+        a->kind == ATTR_INT || a->kind == ATTR_FLOAT || (a->kind == ATTR_TENSOR && shape_count(&a->t->type.shape) == 1);
+    if (!number || !(v >= -0x1p53 && v <= 0x1p53) || v != (double)(int64_t)v)
+        return draft_error(d, D_ATTRIBUTE, "attribute '%s' is no whole number", name);
+    draft_drop(d, name);
+    draft_put_int(d, to, (int64_t)v);
+    return true;
+}
+
+static bool requant_numbers(Draft *d) {
+    return whole_number(d, "div", "div") && whole_number(d, "signed", "signed") &&
+           whole_number(d, "n_levels", "n_levels") && whole_number(d, "n_levels_out", "n_levels");
+}
+
 /* ---- the table ---- */
 
 struct Foreign {
-    const char *domain, *op, *what;
-    bool (*rewrite)(Draft *);
+    const char *domain, *op, *what; /* what it is, or why it is refused */
+    bool bare;
+    bool (*rewrite)(Draft *); /* NULL: refused */
 };
 static const Foreign rows[] = {
-#define FOREIGN(domain, op, rewrite, what) {domain, op, what, rewrite},
+#define FOREIGN(domain, op, rewrite, what) {domain, op, what, false, rewrite},
+#define BARE(domain, op, rewrite, what) {domain, op, what, true, rewrite},
+#define REFUSED(domain, op, why) {domain, op, why, false, NULL},
+#define BARE_REFUSED(domain, op, why) {domain, op, why, true, NULL},
 #include "frontend/foreign.def"
-#undef FOREIGN
 };
+
+static const struct {
+    const char *spelling, *domain;
+} domains[] = {
+#define DOMAIN(spelling, domain) {spelling, domain},
+#define FOREIGN(domain, op, rewrite, what)
+#include "frontend/foreign.def"
+};
+
+const char *domain_short(const char *domain) {
+    for (size_t i = 0; i < COUNT_OF(domains); i++) {
+        if (strcmp(domains[i].spelling, domain) == 0) return domains[i].domain;
+    }
+    return domain;
+}
 
 const Foreign *foreign_find(const char *domain, const char *op) {
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        if (strcmp(rows[i].op, op) == 0 && strcmp(rows[i].domain, domain) == 0) return &rows[i];
+        if (!glob_match(rows[i].op, op)) continue;
+        if (strcmp(rows[i].domain, domain) == 0 || (rows[i].bare && !*domain)) return &rows[i];
     }
     return NULL;
 }
 
+const char *foreign_refusal(const Foreign *f) { return f && !f->rewrite ? f->what : NULL; }
+
 void onnx_print_foreign(Text *t) {
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const char *dot = *rows[i].domain ? "." : "";
-        text_add(t, "%s%s%-*s %s\n", rows[i].domain, dot, (int)(28 - strlen(rows[i].domain) - strlen(dot)), rows[i].op,
-                 rows[i].what);
+        const Foreign *f = &rows[i];
+        text_add(t, "%-28s %s%s\n", arena_printf(t->arena, "%s%s%s", f->domain, *f->domain ? "." : "", f->op),
+                 f->rewrite ? "" : "refused: ", f->what);
     }
 }
 

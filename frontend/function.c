@@ -5,8 +5,6 @@
 #include "frontend/import.h"
 #include "frontend/own.h"
 
-const char *domain_short(const char *domain) { return strcmp(domain, "ai.onnx") == 0 ? "" : domain; }
-
 static const char *key_of(Arena *a, const char *domain, const char *name, const char *overload) {
     return arena_printf(a, "%s\n%s\n%s", domain_short(domain), name, overload);
 }

@@ -312,6 +312,21 @@ static const char *contradiction(const Import *imp, const Declared *d, const Val
     return arena_printf(imp->arena, "is declared %s, but is %s", declared, type_str(imp->arena, &v->type));
 }
 
+/* Whether a declared shape differs from the computed one by dimensions of 1 only: what some exporters lose, and no
+ * caller's buffer suffers from. */
+static bool same_but_ones(const Declared *d, const Value *v) {
+    const Shape *s = &v->type.shape;
+    int k = 0;
+    if (!d->has_shape || d->elem != v->type.elem) return false;
+    for (int i = 0; i < d->shape.rank; i++) {
+        if (d->shape.dim[i] == 1) continue;
+        while (k < s->rank && s->dim[k] == 1) k++;
+        if (k == s->rank || d->shape.dim[i] != s->dim[k++]) return false;
+    }
+    while (k < s->rank && s->dim[k] == 1) k++;
+    return k == s->rank;
+}
+
 static void make_output(Import *imp, const Scope *scope, Map *seen, const Onnx__ValueInfoProto *p) {
     const char *name = arena_str(imp->arena, proto_str(p->name));
     Value *v = scope_find(scope, name);
@@ -330,7 +345,8 @@ static void make_output(Import *imp, const Scope *scope, Map *seen, const Onnx__
         const char *what = arena_printf(imp->arena, "output '%s'", name), *why;
         if (!declared_type(imp, loc_of(imp), what, p->type, &declared)) return;
         why = contradiction(imp, &declared, v);
-        if (why) diag(imp->d, D_GRAPH_STRUCTURE, loc_of(imp), "%s %s", what, why);
+        DiagId id = same_but_ones(&declared, v) ? D_VALUE_INFO : D_GRAPH_STRUCTURE;
+        if (why) diag(imp->d, id, loc_of(imp), "%s %s", what, why);
     }
     graph_output(imp->g, name, v);
     const char *batch = declared.has_shape && declared.shape.rank > 0 ? declared.names[0] : NULL;
@@ -390,8 +406,9 @@ static void report_missing(Import *imp) {
     for (size_t i = 0; i < imp->missing.n; i++) {
         const Missing *m = imp->missing.at[i];
         const char *domain = *m->domain ? arena_printf(imp->arena, " of domain '%s'", m->domain) : "";
-        Diag *g = diag(imp->d, D_UNSUPPORTED_OP, m->first, "operator %s%s is not supported; %zu %s it", m->op, domain,
-                       m->count, m->count == 1 ? "node uses" : "nodes use");
+        Diag *g =
+            diag(imp->d, D_UNSUPPORTED_OP, m->first, "operator %s%s is not supported%s%s; %zu %s it", m->op, domain,
+                 m->why ? ": " : "", m->why ? m->why : "", m->count, m->count == 1 ? "node uses" : "nodes use");
         Text names = {.arena = imp->arena};
         for (size_t k = 0; k < m->nodes.n; k++) text_add(&names, "%s'%s'", k ? ", " : "", m->nodes.at[k]);
         if (m->nodes.n > 0) diag_note(imp->d, g, "nodes: %s%s", names.s, m->nodes.n < m->count ? ", ..." : "");
@@ -420,6 +437,7 @@ static void import_graph(Import *imp) {
     walk_nodes(imp, &scope, g->n_node, g->node);
     make_outputs(imp, &scope);
     check_value_info(imp, &scope);
+    check_annotations(imp, &scope);
     report_missing(imp);
 }
 

@@ -23,7 +23,7 @@ enum {
 
 /* An operator that is not supported, and the nodes that use it. */
 typedef struct Missing {
-    const char *domain, *op;
+    const char *domain, *op, *why; /* why: NULL where there is no more to say */
     Loc first;
     size_t count;
     VEC(const char *) nodes; /* the first few */
@@ -127,10 +127,26 @@ bool draft_error(Draft *d, DiagId id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static inline Attr attr_int(const char *name, int64_t v) { return (Attr){.name = name, .kind = ATTR_INT, .i = v}; }
 
 /* ---- foreign.c ---- */
-/* The row of foreign.def; NULL if there is none. The domain of ONNX is "". */
+/* The name by which a domain goes here: of several spellings one; of ONNX's own "". */
+const char *domain_short(const char *domain);
+/* The row of foreign.def; NULL if there is none. `domain` as domain_short gives it. */
 const Foreign *foreign_find(const char *domain, const char *op);
+/* Why the operator is not supported, and what would be; NULL if it is, or nothing is known of it. */
+const char *foreign_refusal(const Foreign *f);
 /* Rewrites a draft of another domain to ONNX's newest set; true for others. False after a diagnostic. */
 bool draft_localize(Draft *d);
+
+/* ---- annotation.c ---- */
+/* Takes attributes that note widths out of the draft of an operator that lacks them, and checks them. */
+void draft_check_widths(Draft *d, const OpDef *def);
+/* The types noted for tensors. */
+void check_annotations(Import *imp, const Scope *s);
+/* False if the type of numbers does not hold both; true where its name is not known. */
+bool datatype_admits(const char *name, double low, double high);
+
+/* ---- doubt.c ---- */
+/* Warns of doubtful parameters of a node that has been inferred. */
+void doubt_node(Import *imp, const Node *n);
 
 /* ---- upgrade.c ---- */
 /* Brings the draft to the newest operator set by the rows of upgrade.def. False after a diagnostic. */
@@ -155,8 +171,6 @@ void functions_collect(Import *imp);
 const Onnx__FunctionProto *function_find(Import *imp, const Onnx__NodeProto *n);
 void function_inline(Import *imp, Scope *s, const Onnx__NodeProto *n, const Onnx__FunctionProto *f, Loc loc,
                      Value *const *in, Value **out);
-/* "" for "ai.onnx", the long name of the domain without one. */
-const char *domain_short(const char *domain);
 bool check_opset_count(Import *imp, size_t n); /* false after a diagnostic: too many are imported */
 /* The version of a domain in the scope; 0 if it is not imported. */
 int64_t opset_version(Import *imp, const Scope *s, const char *domain);

@@ -49,12 +49,12 @@ static Value *find_operand(Import *imp, const Scope *s, Loc loc, const char *nam
 
 /* ---- one node ---- */
 
-static void note_missing(Import *imp, Loc loc, const char *domain, const char *op) {
+static void note_missing(Import *imp, Loc loc, const char *domain, const char *op, const char *why) {
     const char *key = arena_printf(imp->arena, "%s\n%s", domain, op);
     Missing *m = map_get(&imp->missing_keys, key);
     if (!m) {
         m = NEW(imp->arena, Missing);
-        *m = (Missing){.domain = arena_str(imp->arena, domain), .op = arena_str(imp->arena, op), .first = loc};
+        *m = (Missing){arena_str(imp->arena, domain), arena_str(imp->arena, op), .why = why, .first = loc};
         vec_push(imp->arena, &imp->missing, m);
         map_put(imp->arena, &imp->missing_keys, key, m);
     }
@@ -116,6 +116,11 @@ static void make_node(Import *imp, Scope *s, const Onnx__NodeProto *n, Loc loc, 
 
 static bool is_constant_op(const char *op) { return strcmp(op, "Constant") == 0; }
 
+static bool is_known(const char *domain, const char *op, const Foreign *foreign) {
+    if (foreign) return !foreign_refusal(foreign);
+    return !*domain && (is_constant_op(op) || control_find(op) || op_find(op) != OP_NONE || upgrade_knows(op));
+}
+
 /* The version of the node's operator set; 0 after a diagnostic or a note that the operator is not supported. */
 static int opset_of(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc loc) {
     const char *domain = domain_short(proto_str(n->domain)), *op = loc.op;
@@ -125,22 +130,15 @@ static int opset_of(Import *imp, const Scope *s, const Onnx__NodeProto *n, Loc l
         diag(imp->d, D_GRAPH_STRUCTURE, loc, "the node has no operator");
         return 0;
     }
-    if (*domain && foreign) return version >= 1 && version <= OPSET_NEWEST ? (int)version : 1;
-    if (*domain) {
-        note_missing(imp, loc, domain, op);
-        return 0;
-    }
-    if (version < 1 || version > OPSET_NEWEST) {
+    bool fits = version >= 1 && version <= OPSET_NEWEST, known = is_known(domain, op, foreign);
+    if (!fits && !*domain) {
         diag(imp->d, D_OPSET, loc,
              version ? "operator set %lld is not known, 1 to %d are" : "no operator set is imported",
              (long long)version, OPSET_NEWEST);
         return 0;
     }
-    if (!is_constant_op(op) && !control_find(op) && !foreign && op_find(op) == OP_NONE && !upgrade_knows(op)) {
-        note_missing(imp, loc, domain, op);
-        return 0;
-    }
-    return (int)version;
+    if (!known) note_missing(imp, loc, proto_str(n->domain), op, foreign_refusal(foreign));
+    return !known ? 0 : fits ? (int)version : 1;
 }
 
 /* The sub-graphs of a node whose operator is not supported are not looked into: nothing is known of their inputs. */

@@ -109,12 +109,13 @@ static bool check_attrs(Infer *c, const OpDef *def) {
     static const char *const kinds[] = {"an int",           "a float",           "a string", "a list of ints",
                                         "a list of floats", "a list of strings", "a tensor", "a graph"};
     Node *n = c->node;
+    Text unknown = {.arena = c->diags->arena};
     int kept = 0;
     for (int i = 0; i < n->n_attr; i++) {
         const Attr *a = &n->attr[i];
         const OpAttr *row = find_attr(def, a->name);
         if (!row) {
-            diag(c->diags, D_UNKNOWN_ATTRIBUTE, n->loc, "attribute '%s' is not one of %s's", a->name, def->name);
+            text_add(&unknown, "%s'%s'", unknown.n ? ", " : "", a->name);
             continue;
         }
         if (row->kind != a->kind) {
@@ -123,7 +124,12 @@ static bool check_attrs(Infer *c, const OpDef *def) {
         }
         n->attr[kept++] = *a;
     }
+    bool several = n->n_attr - kept > 1;
     n->n_attr = kept;
+    if (unknown.n && several)
+        diag(c->diags, D_UNKNOWN_ATTRIBUTE, n->loc, "attributes %s are not among %s's", unknown.s, def->name);
+    else if (unknown.n)
+        diag(c->diags, D_UNKNOWN_ATTRIBUTE, n->loc, "attribute %s is not one of %s's", unknown.s, def->name);
     for (int i = 0; i < def->n_attr; i++) {
         if (def->attr[i].required && !node_attr(n, def->attr[i].name)) {
             return infer_error(c, D_ATTRIBUTE, -1, "attribute '%s' is missing", def->attr[i].name);

@@ -27,6 +27,7 @@ static const DiagId raised[] = {
     D_EXTERNAL_DATA,
     D_ELEM_TYPE,
     D_VALUE_INFO,
+    D_ANNOTATION,
     D_UNSUPPORTED_OP,
     D_ARITY,
     D_ATTRIBUTE,
@@ -36,6 +37,8 @@ static const DiagId raised[] = {
     D_UNSUPPORTED_FORM,
     D_NOT_STATIC,
     D_UNKNOWN_ATTRIBUTE,
+    D_DOUBTFUL,
+    D_WIDE_CODES,
     D_SIZE_LIMIT,
 };
 static bool seen[D_COUNT];

@@ -2,7 +2,7 @@
  * element-wise operators. A scale belongs to a whole tensor, to each index of an axis, or to each block along an axis.
  * Codes are round-half-even(x / scale) + zero point, saturated; a product's sum is exact in 32 bits, converted to
  * float32 and scaled by fl(fl(s_a * s_b) / s_y). */
-#include "ir/ops/expand.h"
+#include "ir/ops/scale.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -84,7 +84,7 @@ bool infer_QuantizeLinear(Infer *c) {
                            to);
     if (to && has_in(n, 2) && (Elem)to != in_elem(n, 2))
         return infer_error(c, D_ATTRIBUTE, 2, "output_dtype is %s; wanted the zero point's type", elem_info[to].name);
-    if (!check_zero_points(c, &g)) return false;
+    if (!check_zero_points(c, &g) || !infer_scales(c, 1)) return false;
     set_out(c, 0, has_in(n, 2) ? in_elem(n, 2) : to ? (Elem)to : QCC_U8, in_shape(n, 0));
     return true;
 }
@@ -105,12 +105,24 @@ void expand_QuantizeLinear(Expand *e) {
     expand_result(e, 0, saturate(e, v, n->out[0]->type.elem));
 }
 
+/* Codes of 32 bits are sums: they have no zero point. */
+static bool check_sums(Infer *c) {
+    const Tensor *z = in_const(c->node, 2);
+    if (!z || in_elem(c->node, 0) != QCC_I32) return true;
+    for (int64_t i = 0; i < (z->splat ? 1 : shape_count(&z->type.shape)); i++) {
+        if (tensor_get_int(z, i) != 0)
+            return infer_error(c, D_OPERAND_VALUE, 2, "zero point %" PRId64 " is %" PRId64 "; wanted 0 beside i32", i,
+                               tensor_get_int(z, i));
+    }
+    return true;
+}
+
 bool infer_DequantizeLinear(Infer *c) {
     Grain g;
     int64_t to = node_int(c->node, "output_dtype");
     if (to && (!elem_known(to) || !elem_is_float((Elem)to)))
         return infer_error(c, D_ATTRIBUTE, -1, "output_dtype %" PRId64 "; wanted a float type", to);
-    if (!check_zero_points(c, &g)) return false;
+    if (!check_zero_points(c, &g) || !infer_finite(c, 1) || !check_sums(c)) return false;
     set_out(c, 0, to ? (Elem)to : in_elem(c->node, 1), in_shape(c->node, 0));
     return true;
 }
@@ -164,30 +176,16 @@ void expand_DynamicQuantizeLinear(Expand *e) {
 
 enum { A, A_SCALE, A_ZERO, B, B_SCALE, B_ZERO, Y_SCALE, Y_ZERO, BIAS };
 
-/* Infers the integer product inside the node, on the operands that it has in common with it. */
+/* The integer product inside the node, on the operands that it has in common with it. */
 static bool infer_inside(Infer *c, OpId op, Shape *out) {
-    Node inside = *c->node;
-    Value y = {.graph = c->node->graph}, *outs[] = {&y};
-    Value *in[] = {c->node->in[A], c->node->in[B], c->node->in[A_ZERO], c->node->in[B_ZERO]};
-    inside.op = op;
-    inside.in = in;
-    inside.n_in = COUNT_OF(in);
-    inside.out = outs;
-    inside.n_out = 1;
-    Infer i = {.arena = c->arena, .diags = c->diags, .node = &inside};
-    if (!op_def(op)->infer(&i)) return false;
-    *out = y.type.shape;
-    return true;
+    Value *const *in = c->node->in;
+    if (!infer_as(c, op, 4, (Value *[]){in[A], in[B], in[A_ZERO], in[B_ZERO]}, out)) return false;
+    return infer_finite(c, A_SCALE) && infer_finite(c, B_SCALE) && infer_scales(c, Y_SCALE);
 }
 
-/* The same as a node of its own, with the attributes of the whole. */
 static Value *build_inside(Expand *e, OpId op) {
-    const Node *n = e->node;
-    Value *in[] = {n->in[A], n->in[B], n->in[A_ZERO], n->in[B_ZERO]};
-    Node *inside = graph_node(e->graph, e->node, op, n->loc, COUNT_OF(in), in, 1);
-    for (int i = 0; i < n->n_attr; i++) node_set_attr(inside, &n->attr[i]);
-    if (!node_infer(e->diags, inside)) bug("%s: its integer product does not infer", op_def(n->op)->name);
-    return inside->out[0];
+    Value *const *in = e->node->in;
+    return expand_as(e, op, 4, (Value *[]){in[A], in[B], in[A_ZERO], in[B_ZERO]});
 }
 
 /* Scale or zero point operand i must broadcast to the output, a list being one for each row (of A and Y) or column. */
@@ -238,17 +236,11 @@ void expand_QLinearMatMul(Expand *e) {
                factor(e, Y_ZERO, &y, true));
 }
 
-static bool check_single(Infer *c, int operand) {
-    const Shape *s = in_shape(c->node, operand);
-    if (shape_count(s) == 1) return true;
-    return infer_error(c, D_OPERAND_SHAPE, operand, "shape %s; wanted one element", shape_str(c->arena, s));
-}
-
 bool infer_QLinearConv(Infer *c) {
     const Node *n = c->node;
     Shape y;
     if (!infer_inside(c, OP_ConvInteger, &y)) return false;
-    if (!check_single(c, A_SCALE) || !check_single(c, Y_SCALE) || !check_single(c, Y_ZERO)) return false;
+    if (!infer_single(c, A_SCALE) || !infer_single(c, Y_SCALE) || !infer_single(c, Y_ZERO)) return false;
     const Shape *s = in_shape(n, B_SCALE);
     if (shape_count(s) != 1 && (s->rank != 1 || s->dim[0] != y.dim[1]))
         return infer_error(c, D_OPERAND_SHAPE, B_SCALE,

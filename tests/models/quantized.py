@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Hold the quantized models of the data folder against their recorded inputs and outputs.
+
+usage: quantized.py QCC DATA [--reference] [--strict] [NAME...]      (needs numpy)
+
+Each model of models/lowbit and models/int8 is evaluated by the reference kernels (--reference) or compiled and run.
+Of lowbit, networks of integers must agree exactly, those with a float tail within 1e-5 of the output's range; of int8 the
+first place must agree, and codes may differ by a step where float rounding is ambiguous: outputs are compared in steps
+(the smallest difference between recorded outputs), and those that differ are counted. Models that must be refused are, with
+the words given. A line is printed for each; the exit status tells whether all are as wanted.
+"""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+REFUSED = {
+    "qonnx_floatquant_fp8": ["FloatQuant"],
+    "finn_cybsec_hls": ["MVAU_hls"],
+    "deeploy_CCT_Int_ICCT": ["ITAMax", "IntegerMean", "iGELU", "iLayerNorm"],
+}
+TAIL = 1e-5
+
+
+def qcc(tool, *words):
+    done = subprocess.run([tool, *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise RuntimeError("\n".join(lines))
+    return done.stdout
+
+
+def ports(info, kind):
+    """Types of the inputs or outputs from `qcc info`: lines "input NAME f32[1,3,8,8]", of a model's twice."""
+    shapes = {}
+    for line in info.splitlines():
+        words = line.split()
+        if words[:1] == [kind] and "[" in words[-1]:
+            elem, dims = words[-1].rstrip("]").split("[")
+            shapes[" ".join(words[1:-1])] = (elem, tuple(int(d) for d in dims.split(",") if d))
+    return list(shapes.values())
+
+
+NUMPY = {"f32": np.float32, "i64": np.int64, "i32": np.int32, "u8": np.uint8, "i8": np.int8}
+
+
+def run(tool, model, data, mode, folder):
+    if mode == "reference":
+        target, words = model, ["--reference"]
+    else:
+        target, words = f"{folder}/m.so", []
+        qcc(tool, model, "-o", target, "--no-header", "--name=m", *(["--strict"] if mode == "strict" else []))
+    feeds = []
+    for i, (elem, shape) in enumerate(ports(qcc(tool, "info", target), "input")):
+        x = data[f"in_{i}"].astype(NUMPY[elem]).reshape((-1, *shape[1:]))
+        np.save(f"{folder}/{i}.npy", x)
+        feeds += ["--input", f"#{i}=@{folder}/{i}.npy"]
+    qcc(tool, "run", target, *words, *feeds, "--output", f"{folder}/out.npz")
+    got = np.load(f"{folder}/out.npz")
+    return [got[name] for name in got.files]
+
+
+def spread(v):
+    return float(v.max() - v.min()) or float(np.abs(v).max()) or 1.0
+
+
+def judge_lowbit(got, want):
+    if np.array_equal(want, np.rint(want)) and np.abs(want).max() < 2**24 and np.unique(want).size > 1:
+        wrong = int(np.count_nonzero(got != want))
+        return wrong == 0, f"exact, {want.size} values" if wrong == 0 else f"{wrong} of {want.size} values differ"
+    error = float(np.abs(got.astype(np.float64) - want).max()) / spread(want)
+    same = np.array_equal(got, want)
+    return error <= TAIL, "equal bits" if same else f"largest error {error:.1e} of the range"
+
+
+def judge_int8(got, want):
+    flat_got, flat = got.reshape(got.shape[0], -1), want.reshape(want.shape[0], -1)
+    first = int(np.count_nonzero(flat_got.argmax(1) != flat.argmax(1)))
+    values = np.unique(want)
+    step = float(np.diff(values).min()) if values.size > 1 else 1.0
+    off = np.abs(got.astype(np.float64) - want)
+    coarse = values.size < want.size / 2 or values.size <= 256
+    said = f"first place differs {first} of {flat.shape[0]} times, largest error {off.max() / spread(want):.1e} of the range"
+    if coarse:
+        said += f", {np.count_nonzero(off > step / 2)} of {want.size} values differ"
+    return first == 0, said
+
+
+def check(tool, place, mode):
+    name, kind = place.name, place.parent.name
+    with tempfile.TemporaryDirectory() as folder:
+        if name in REFUSED:
+            try:
+                qcc(tool, place / "model.onnx", "-o", f"{folder}/m.so")
+                return False, "taken, but must be refused"
+            except RuntimeError as error:
+                missing = [word for word in REFUSED[name] if f"operator {word}" not in str(error)]
+                return not missing, f"refused, not naming {missing}" if missing else "refused as it must be"
+        data = np.load(place / "io.npz")
+        outputs = run(tool, place / "model.onnx", data, mode, folder)
+    good, words = True, []
+    for i, got in enumerate(outputs):
+        want = data[f"out_{i}"]
+        ok, said = (judge_lowbit if kind == "lowbit" else judge_int8)(got.reshape(want.shape), want)
+        good = good and ok
+        words.append(said)
+    return good, "; ".join(words)
+
+
+def main():
+    words = [w for w in sys.argv[1:] if not w.startswith("--")]
+    tool, data, names = words[0], pathlib.Path(words[1]) / "models", words[2:]
+    mode = "reference" if "--reference" in sys.argv else "strict" if "--strict" in sys.argv else "compiled"
+    places = [p for kind in ("lowbit", "int8") for p in sorted((data / kind).iterdir()) if not names or p.name in names]
+    failed = 0
+    for place in places:
+        try:
+            good, said = check(tool, place, mode)
+        except (RuntimeError, OSError, KeyError, ValueError) as problem:
+            good, said = False, str(problem)
+        failed += not good
+        print(f"{'pass' if good else 'FAIL'}  {place.parent.name}/{place.name}: {said}", flush=True)
+    print(f"{len(places) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not places else 0)
+
+
+main()
