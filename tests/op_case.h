@@ -10,7 +10,7 @@
 
 #include "ir/op.h"
 
-enum { CASE_OPERANDS = 8 };
+enum { CASE_OPERANDS = 9 };
 
 typedef struct OpCase {
     Arena arena;

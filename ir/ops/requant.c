@@ -35,7 +35,9 @@ void expand_RequantShift(Expand *e) {
     int64_t levels = node_int(n, "n_levels"), low = node_int(n, "signed") ? -(levels / 2) : 0, high = low + levels - 1;
     Value *v = EXPAND(e, Mul, NULL, expand_cast(e, n->in[X_IN], QCC_I64), expand_factor(e, MUL_BY, QCC_I64));
     v = EXPAND(e, Add, NULL, v, expand_factor(e, ADD_TO, QCC_I64));
-    Value *shift = expand_scalar(e, QCC_I64, __builtin_ctzll((uint64_t)node_int(n, "div")));
+    int64_t div = node_int(n, "div");
+    if (div > 1) v = EXPAND(e, Add, NULL, v, expand_scalar(e, QCC_I64, (double)(div / 2)));
+    Value *shift = expand_scalar(e, QCC_I64, __builtin_ctzll((uint64_t)div));
     v = EXPAND(e, BitShift, "direction=RIGHT", v, shift);
     v = EXPAND(e, Clip, NULL, v, expand_scalar(e, QCC_I64, (double)low), expand_scalar(e, QCC_I64, (double)high));
     v = expand_cast(e, v, code_elem((double)low, (double)high));

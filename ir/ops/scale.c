@@ -8,13 +8,18 @@ static int64_t stored(const Tensor *t) {
     return t->splat ? i64_min(1, shape_count(&t->type.shape)) : shape_count(&t->type.shape);
 }
 
+static const char *name_of(const Infer *c, int operand) {
+    const OpDef *def = op_def(c->node->op);
+    return operand < def->n_in ? def->in[operand].name : def->in[def->n_in - 1].name;
+}
+
 static bool check_values(Infer *c, int operand, bool positive) {
     const Tensor *t = in_const(c->node, operand);
     for (int64_t i = 0; t && i < stored(t); i++) {
         double v = tensor_get(t, i);
         if (isfinite(v) && (!positive || v > 0)) continue;
-        return infer_error(c, D_OPERAND_VALUE, operand, "element %" PRId64 " is %g; wanted a %s number", i, v,
-                           positive ? "positive, finite" : "finite");
+        return infer_error(c, D_OPERAND_VALUE, operand, "element %" PRId64 " of %s is %g; wanted a %s number", i,
+                           name_of(c, operand), v, positive ? "positive, finite" : "finite");
     }
     return true;
 }

@@ -9,7 +9,9 @@
 
 enum { X_IN, THRESHOLDS };
 enum { MAX_THRESHOLDS = 255 };
-#define MAX_CODE 32767.0 /* of codes with scale and bias taken in */
+/* Of a scale and a bias that are taken into the codes, which so stay within 16 bits. */
+#define MAX_TIMES 64.0F
+#define MAX_PLUS 16384.0F
 
 /* "NCHW", "NC" and the like; channels are last where the name ends in C. */
 static int channel_axis(const Node *n) {
@@ -91,17 +93,17 @@ static bool same_values(const Affine *p, const Affine *q, int most) {
     return true;
 }
 
-static bool is_whole(float v) { return v == rintf(v) && fabsf(v) <= (float)MAX_CODE / MAX_THRESHOLDS; }
+static bool is_whole(float v, float most) { return v == rintf(v) && fabsf(v) <= most; }
 
 /* Scale and bias are taken into the integers where they are whole; or the bias alone, where it is a whole number of
  * steps and no value differs for it. */
 static Affine codes_of(const Node *n, int most) {
     Affine as_given = {1, 0, (float)node_float(n, "out_scale"), (float)node_float(n, "out_bias")};
     float scale = as_given.scale, bias = as_given.bias;
-    if (is_whole(scale) && is_whole(bias)) return (Affine){(double)scale, (double)bias, 1, 0};
+    if (is_whole(scale, MAX_TIMES) && is_whole(bias, MAX_PLUS)) return (Affine){(double)scale, (double)bias, 1, 0};
     float steps = rintf(bias / scale);
     Affine shifted = {1, (double)steps, scale, 0};
-    return is_whole(steps) && same_values(&as_given, &shifted, most) ? shifted : as_given;
+    return is_whole(steps, MAX_PLUS) && same_values(&as_given, &shifted, most) ? shifted : as_given;
 }
 
 /* ---- the program --------------------------------------------------------------------------------------------------
