@@ -1,10 +1,11 @@
 /* ONNX out. The IR's operators are ONNX's of the newest set, and nearly all of them are the same in the set that is
  * written; where one is newer (export.def) the whole model is declared newer. Operators of our own are functions, or
- * are written in another dialect, or are expanded into ONNX's first. */
+ * are written in another dialect, or are expanded into ONNX's first; those of other domains go back there. */
 #include "frontend/export.h"
 
 #include <string.h>
 
+#include "frontend/import.h"
 #include "ir/op.h"
 
 enum { OPSET_WRITTEN = 21 };
@@ -185,7 +186,22 @@ static void write_own(Export *e, const Node *n) {
     e->used[n->op] = true;
 }
 
+/* An operator that came from another domain goes back there. */
+static void write_foreign(Export *e, const Node *n, const char *domain) {
+    enum { VERSION = 1 };
+    name_operands(e, n);
+    Onnx__NodeProto *p = export_node(e, n, domain, op_def(n->op)->name);
+    write_operands(e, n, p);
+    for (int i = 0; i < n->n_attr; i++) node_proto_copy(e->arena, p, &n->attr[i]);
+    export_domain(e, domain, VERSION);
+}
+
 static void write_node(Export *e, const Node *n) {
+    const char *home = foreign_home(op_def(n->op)->name);
+    if (home) {
+        write_foreign(e, n, home);
+        return;
+    }
     if (own_has(n->op)) {
         if (e->dialect == DIALECT_OWN)
             write_own(e, n);
@@ -200,11 +216,11 @@ static void write_node(Export *e, const Node *n) {
     need_operator(e, n);
 }
 
-/* Operators that ONNX does not have; by the contract of ir/ir.h they begin with a Q, or are Map. */
+/* Operators that no domain has; by the contract of ir/ir.h they begin with a Q, or are Map. */
 static bool is_foreign(const Node *n) {
     const char *name = op_def(n->op)->name;
     if (n->expr || n->op == OP_Map) return true;
-    if (name[0] != 'Q') return false;
+    if (name[0] != 'Q' || foreign_home(name)) return false;
     return n->op != OP_QuantizeLinear && n->op != OP_QLinearConv && n->op != OP_QLinearMatMul;
 }
 

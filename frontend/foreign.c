@@ -419,6 +419,13 @@ const Foreign *foreign_find(const char *domain, const char *op) {
     return NULL;
 }
 
+const char *foreign_home(const char *op) {
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (rows[i].bare && rows[i].rewrite && strcmp(rows[i].op, op) == 0) return rows[i].domain;
+    }
+    return NULL;
+}
+
 const char *foreign_refusal(const Foreign *f) { return f && !f->rewrite ? f->what : NULL; }
 
 void onnx_print_foreign(Text *t) {

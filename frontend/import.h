@@ -131,6 +131,8 @@ static inline Attr attr_int(const char *name, int64_t v) { return (Attr){.name =
 const char *domain_short(const char *domain);
 /* The row of foreign.def; NULL if there is none. `domain` as domain_short gives it. */
 const Foreign *foreign_find(const char *domain, const char *op);
+/* The domain in which files write an operator of ir/op.def that is another's; NULL for ONNX's and our own. */
+const char *foreign_home(const char *op);
 /* Why the operator is not supported, and what would be; NULL if it is, or nothing is known of it. */
 const char *foreign_refusal(const Foreign *f);
 /* Rewrites a draft of another domain to ONNX's newest set; true for others. False after a diagnostic. */
