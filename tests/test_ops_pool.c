@@ -140,6 +140,32 @@ TEST(global_pools) {
     case_free(c);
 }
 
+/* ---- LpPool ---- */
+
+TEST(lp_pools) {
+    OPEN;
+    c->tolerance = 1e-6;
+    operand(c, F32(c, DIMS(1, 2, 4), 3, -4, 0, 12, 1, 1, 1, -2));
+    case_gives(c, OP_LpPool, "kernel_shape=2", F32(c, DIMS(1, 2, 3), 5, 4, 12, sqrt(2), sqrt(2), sqrt(5)));
+    case_gives(c, OP_LpPool, "kernel_shape=2 strides=2 p=1", F32(c, DIMS(1, 2, 2), 7, 12, 2, 3));
+    case_gives(c, OP_LpPool, "kernel_shape=2 dilations=2 p=3",
+               F32(c, DIMS(1, 2, 2), 3, cbrt(64 + 1728), cbrt(2), cbrt(9)));
+    case_gives(c, OP_LpPool, "kernel_shape=3 strides=2 pads=1,0",
+               F32(c, DIMS(1, 2, 2), 5, sqrt(160), sqrt(2), sqrt(6)));
+    case_gives(c, OP_LpPool, "kernel_shape=3 strides=2 ceil_mode=1",
+               F32(c, DIMS(1, 2, 2), 5, 12, sqrt(3), sqrt(5))); /* the last window reaches outside */
+    case_gives(c, OP_LpPool, "kernel_shape=3 auto_pad=SAME_UPPER strides=3 p=1", F32(c, DIMS(1, 2, 2), 7, 12, 2, 3));
+    case_gives(c, OP_GlobalLpPool, NULL, F32(c, DIMS(1, 2, 1), 13, sqrt(7)));
+    case_gives(c, OP_GlobalLpPool, "p=1", F32(c, DIMS(1, 2, 1), 19, 5));
+    case_refused(c, OP_LpPool, "kernel_shape=2 p=0", D_ATTRIBUTE, "p is 0");
+    case_refused(c, OP_GlobalLpPool, "p=-1", D_ATTRIBUTE, "p is -1");
+    operand(c, F32(c, DIMS(1, 1, 1), 1));
+    case_refused(c, OP_LpPool, "kernel_shape=100000000 pads=99999999,99999999", D_SIZE_LIMIT, "windows of more than");
+    operand(c, F32(c, DIMS(2, 0, 4), 0));
+    case_gives(c, OP_LpPool, "kernel_shape=2", F32(c, DIMS(2, 0, 3), 0));
+    case_free(c);
+}
+
 /* ---- MaxUnpool ---- */
 
 TEST(max_unpool) {
@@ -176,12 +202,19 @@ TEST(max_unpool_refusals) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(max_pool),           cmocka_unit_test(max_pool_indices),
-        cmocka_unit_test(max_pool_bytes),     cmocka_unit_test(max_pool_special_values),
-        cmocka_unit_test(ceil_mode),          cmocka_unit_test(pool_refusals),
-        cmocka_unit_test(average_pool),       cmocka_unit_test(average_pool_ceil),
-        cmocka_unit_test(average_of_nothing), cmocka_unit_test(global_pools),
-        cmocka_unit_test(max_unpool),         cmocka_unit_test(max_unpool_refusals),
+        cmocka_unit_test(max_pool),
+        cmocka_unit_test(max_pool_indices),
+        cmocka_unit_test(max_pool_bytes),
+        cmocka_unit_test(max_pool_special_values),
+        cmocka_unit_test(ceil_mode),
+        cmocka_unit_test(pool_refusals),
+        cmocka_unit_test(average_pool),
+        cmocka_unit_test(average_pool_ceil),
+        cmocka_unit_test(average_of_nothing),
+        cmocka_unit_test(global_pools),
+        cmocka_unit_test(lp_pools),
+        cmocka_unit_test(max_unpool),
+        cmocka_unit_test(max_unpool_refusals),
     };
     return TEST_RUN(tests);
 }

@@ -60,6 +60,25 @@ TEST(extremes) {
     case_free(c);
 }
 
+TEST(logarithms_of_sums) {
+    OPEN;
+    c->tolerance = 1e-6;
+    operands(c, F32(c, DIMS(2, 2), 1, 3, 0, 0), LIST(c, 1));
+    case_gives(c, OP_ReduceLogSum, "keepdims=0", F32(c, DIMS(2), log(4), -INFINITY));
+    case_gives(c, OP_ReduceLogSumExp, "keepdims=0", F32(c, DIMS(2), 1 + log(1 + exp(2)), log(2)));
+    operands(c, F32(c, DIMS(4, 2), 1000, 1000, -INFINITY, -INFINITY, INFINITY, 0, NAN, 0), LIST(c, 1));
+    case_gives(c, OP_ReduceLogSumExp, NULL, F32(c, DIMS(4, 1), 1000 + log(2), -INFINITY, INFINITY, NAN));
+    operands(c, F32(c, DIMS(2, 0), 0), LIST(c, 1));
+    case_gives(c, OP_ReduceLogSum, "keepdims=0", F32(c, DIMS(2), -INFINITY));
+    case_gives(c, OP_ReduceLogSumExp, "keepdims=0", F32(c, DIMS(2), -INFINITY));
+    operands(c, TENSOR(c, QCC_I32, DIMS(3), 2, 3, 5), NULL);
+    case_gives(c, OP_ReduceLogSum, "keepdims=0", TENSOR(c, QCC_I32, SCALAR, 2));    /* 2.3 */
+    case_gives(c, OP_ReduceLogSumExp, "keepdims=0", TENSOR(c, QCC_I32, SCALAR, 5)); /* 5.2 */
+    operands(c, F32(c, DIMS(2), 1, 3), NULL);
+    case_gives(c, OP_ReduceLogSumExp, "noop_with_empty_axes=1", F32(c, DIMS(2), 1, 3));
+    case_free(c);
+}
+
 TEST(empty_sets) {
     OPEN;
     operands(c, F32(c, DIMS(2, 0), 0), LIST(c, 1));
@@ -158,6 +177,7 @@ int main(void) {
         cmocka_unit_test(sum),
         cmocka_unit_test(sum_and_product_of_types),
         cmocka_unit_test(extremes),
+        cmocka_unit_test(logarithms_of_sums),
         cmocka_unit_test(empty_sets),
         cmocka_unit_test(derived),
         cmocka_unit_test(derived_of_types),
