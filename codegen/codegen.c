@@ -76,6 +76,7 @@ bool codegen_run(Arena *a, Diags *d, Graph *g, const CodegenOptions *o, EmitKind
     double start = now();
     if (!lower_run(&p)) return false;
     if (kind == EMIT_IR) return write_graph(&p, output);
+    bits_run(&p);
     if (!select_run(&p) || !layout_run(&p)) return false;
     r->seconds_lower = now() - start;
     start = now();

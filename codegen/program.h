@@ -65,6 +65,7 @@ typedef struct Program {
 } Program;
 
 bool lower_run(Program *p); /* false after diagnostics */
+void bits_run(Program *p);  /* makes integer products bit-serial where the target does them faster so */
 /* Makes the epilogue of `n` a Map behind it. */
 void node_unfuse(Program *p, Node *n);
 bool select_run(Program *p); /* chooses kernels for all nodes that compute */

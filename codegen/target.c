@@ -125,6 +125,7 @@ static void read_facts(Target *t) {
     t->f16 = x86 ? has(f, "f16c") : arm64;
     t->f64 = strcmp(t->isa, "m4") != 0;
     t->dot8 = x86 && (has(f, "avx512vnni") || has(f, "avxvnni"));
+    t->count = x86 && has(f, "avx512vpopcntdq") && has(f, "avx512vl");
     if (wasm && !has(f, "simd128")) t->vector_bits = 32;
 }
 

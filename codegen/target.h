@@ -25,6 +25,7 @@ typedef struct Target {
     bool f16;   /* conversions between f16 and f32 in one instruction */
     bool f64;   /* double arithmetic in hardware */
     bool dot8;  /* u8 x s8 dot products into i32 (VNNI) */
+    bool count; /* population counts of vectors of 32-bit words in one instruction */
 } Target;
 
 /* NULL after a D_TARGET diagnostic that lists the choices. Arguments as in CodegenOptions. */

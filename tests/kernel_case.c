@@ -155,10 +155,10 @@ static Graph *optimized(KernelCase *c, const Graph *from) {
     return g;
 }
 
-/* Every node is computed by a kernel of the name that the case expects. */
+/* Every node that gives an output is computed by a kernel of the name that the case expects. */
 static void check_kernels(const KernelCase *c, const Graph *g, const qcc_model *m) {
     size_t nodes = 0, found = 0;
-    for (const Node *n = g->first; n; n = n->next) nodes++;
+    for (const Node *n = g->first; n; n = n->next) nodes += value_is_output(n->out[0]);
     for (uint32_t i = 0; i < m->n_steps; i++) found += strstr(m->steps[i].kernel, c->kernel) != NULL;
     assert_int_equal(found, nodes);
 }

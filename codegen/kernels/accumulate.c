@@ -69,10 +69,29 @@ static void loops(Sum *s, int level, Reg a, Reg b) {
     em_loop_end(e, &loop);
 }
 
+static void one_pass(Sum *s, Reg a, Reg b) {
+    if (s->t->reduction->n)
+        loops(s, 0, a, b);
+    else
+        one_round(s, a, b);
+}
+
+/* Horner's scheme over the pairs of planes, those of the highest weight first. */
+static void by_planes(Sum *s, Reg a, Reg b) {
+    Emit *e = s->em;
+    const Planes *p = &s->t->planes;
+    Reduce plane = {.b = p->b_step};
+    for (int sum = 0; sum <= p->a + p->b - 2; sum++) {
+        for (int i = 0; sum > 0 && i < tile_size(s->t); i++) s->acc[i] = em_add(e, s->acc[i], s->acc[i]);
+        for (int i = 0; i < p->a && i <= sum; i++)
+            if (sum - i < p->b) one_pass(s, em_at(e, a, i * p->a_step), em_at(e, b, (sum - i) * step_b(s->t, &plane)));
+    }
+}
+
 void tile_accumulate(Emit *e, const TileSum *t, Reg a, Reg b, Reg *acc) {
     Sum s = {e, t, acc};
-    if (t->reduction->n)
-        loops(&s, 0, a, b);
+    if (t->planes.a)
+        by_planes(&s, a, b);
     else
-        one_round(&s, a, b);
+        one_pass(&s, a, b);
 }

@@ -1,6 +1,6 @@
-/* Dense convolution of one to three spatial axes with constant weights, of floats (Conv) and of integers (QConv), as an
- * implicit matrix product: no im2col, the register tile reads the image where it lies, in a halo of zeros instead of
- * bounds checks.
+/* Dense convolution of one to three spatial axes with constant weights, of floats (Conv), of integers (QConv) and of
+ * bit-planes (QXorConv, whose channels are words), as an implicit matrix product: no im2col, the register tile reads
+ * the image where it lies, in a halo of zeros instead of bounds checks.
  *
  *     for n, d, h, w, oc:
  *         sum = bias[oc]
@@ -14,26 +14,41 @@
 
 typedef struct Conv {
     Core core;
+    int x_planes, w_planes; /* 1 but for QXorConv */
     Window w;
-    int64_t images, in_channels, channels; /* channels: of one group */
+    int64_t images, in_channels, channels; /* in_channels: of one plane; both of one group */
     int lanes, nr;
     int weights, bias; /* packs; -1: none */
 } Conv;
 
 /* Fewer input channels than this are not worth bringing to channels-last order. */
-enum { FEW_CHANNELS = 4 };
+enum { FEW_CHANNELS = 4, WORD_BITS = 32 };
 
-static bool conv_fits(const Node *n, Core *core) {
+static bool choose_core(const Node *n, Conv *c) {
+    Elem x = n->in[0]->type.elem;
+    c->x_planes = c->w_planes = 1;
+    switch (n->op) {
+    case OP_QConv:
+        return core_choose(x, n->in[1]->constant, &c->core);
+    case OP_QXorConv:
+        c->core = CORE_XOR;
+        c->x_planes = (int)node_int(n, "x_planes");
+        c->w_planes = (int)node_int(n, "w_planes");
+        return true;
+    default:
+        c->core = CORE_F32;
+        return x == QCC_F32 && in_known(n, 2);
+    }
+}
+
+static bool conv_fits(const Node *n) {
     if (!n->in[1]->constant || n->out[0]->type.shape.rank < 3 || shape_count(&n->out[0]->type.shape) <= 0) return false;
-    if (shape_count(&n->in[0]->type.shape) <= 0) return false;
-    *core = CORE_F32;
-    return n->op == OP_QConv ? core_choose(n->in[0]->type.elem, n->in[1]->constant, core)
-                             : n->in[0]->type.elem == QCC_F32 && in_known(n, 2);
+    return shape_count(&n->in[0]->type.shape) > 0;
 }
 
 static int64_t cells_of(const Conv *c) { return ceil_div(c->in_channels, core_values(c->core)); }
 static int64_t kernel_of(const Conv *c) { return c->w.kernel[0] * c->w.kernel[1] * c->w.kernel[2]; }
-static int64_t rounds_of(const Conv *c) { return kernel_of(c) * cells_of(c); }
+static int64_t rounds_of(const Conv *c) { return c->w_planes * kernel_of(c) * cells_of(c); } /* of B */
 
 static PanelPack weight_pack(const Conv *c, const Tensor *t) {
     const int64_t *k = c->w.kernel;
@@ -42,11 +57,11 @@ static PanelPack weight_pack(const Conv *c, const Tensor *t) {
                        .tensor = t,
                        .groups = c->w.group,
                        .channels = c->channels,
-                       .stride_g = c->channels * c->in_channels * taps,
-                       .stride_c = c->in_channels * taps,
-                       .n = 4,
-                       .count = {k[0], k[1], k[2], c->in_channels},
-                       .stride = {k[1] * k[2], k[2], 1, taps},
+                       .stride_g = c->channels * c->w_planes * c->in_channels * taps,
+                       .stride_c = c->w_planes * c->in_channels * taps,
+                       .n = 5,
+                       .count = {c->w_planes, k[0], k[1], k[2], c->in_channels},
+                       .stride = {c->in_channels * taps, k[1] * k[2], k[2], 1, taps},
                        .nr = c->nr,
                        .lanes = c->lanes,
                        .scale = 1};
@@ -69,11 +84,11 @@ static SweepShape conv_shape(const Conv *c) {
 bool plan_conv_dense(KernelPlan *p) {
     const Node *n = p->node;
     Conv *c = NEW(p->arena, Conv);
-    if (!conv_fits(n, &c->core)) return false;
+    if (!conv_fits(n) || !choose_core(n, c)) return false;
     p->data = c;
     c->w = window_wide(n);
     c->images = n->in[0]->type.shape.dim[0];
-    c->in_channels = n->in[1]->type.shape.dim[1];
+    c->in_channels = n->in[1]->type.shape.dim[1] / c->w_planes;
     c->channels = n->in[1]->type.shape.dim[0] / c->w.group;
     c->lanes = tile_lanes(p->target, c->channels);
     c->nr = tile_vectors(p->target, c->core, c->w.out[1], c->w.out[2], rounds_of(c), c->channels, c->lanes);
@@ -91,9 +106,11 @@ bool plan_conv_dense(KernelPlan *p) {
     }
     SweepShape s = conv_shape(c);
     int64_t results = s.outer * s.h * s.w * s.groups * s.channels;
-    p->macs = results * kernel_of(c) * c->in_channels;
-    p->n_tasks = plan_tasks(p, sweep_units(p->target, &s), results * rounds_of(c) / c->lanes);
-    plan_name(p, "conv%dx%d_%s_%dx%d", (int)c->w.kernel[1], (int)c->w.kernel[2], core_name(c->core), c->nr, c->lanes);
+    p->macs = results * kernel_of(c) * c->in_channels * (c->core == CORE_XOR ? WORD_BITS : 1);
+    p->n_tasks = plan_tasks(p, sweep_units(p->target, &s), results * rounds_of(c) * c->x_planes / c->lanes);
+    const char *core = core_name(c->core);
+    if (c->core == CORE_XOR) core = arena_printf(p->arena, "w%da%d", c->w_planes, c->x_planes);
+    plan_name(p, "conv%dx%d_%s_%dx%d", (int)c->w.kernel[1], (int)c->w.kernel[2], core, c->nr, c->lanes);
     return true;
 }
 
@@ -104,6 +121,11 @@ static Reduction conv_reduction(const Conv *c, const Place *x) {
     for (int i = 0; i < MAX_SPATIAL; i++) reduction_add(&r, k[i], axis_stride(x, i) * c->w.dilation[i], rows[i]);
     reduction_add(&r, cells, core_values(c->core) * x->stride[1], 1);
     return r;
+}
+
+static Planes conv_planes(const Conv *c, const Place *x) {
+    if (c->core != CORE_XOR) return (Planes){0};
+    return (Planes){c->x_planes, c->w_planes, c->in_channels * x->stride[1], kernel_of(c) * cells_of(c)};
 }
 
 static Axis conv_axis(const Conv *c, const Place *x, int i) {
@@ -137,6 +159,7 @@ void emit_conv_dense(KernelEmit *k) {
                .w = conv_axis(c, x, 2),
                .dim_c = 1,
                .reduction = conv_reduction(c, x),
+               .planes = conv_planes(c, x),
                .a_group = c->in_channels * x->stride[1],
                .b_group = rounds * round_up(c->channels, c->lanes) * CELL_BYTES,
                .b_panel = rounds * panel * CELL_BYTES,

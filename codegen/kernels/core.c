@@ -12,19 +12,22 @@ int core_values(Core core) {
         return 4;
     case CORE_DOT16:
         return 2;
+    case CORE_XOR:
+        return 1; /* words are the elements */
     }
     return 1;
 }
 
 const char *core_name(Core core) {
-    static const char *const names[] = {"f32", "u8", "s8", "s16"};
+    static const char *const names[] = {"f32", "u8", "s8", "s16", "xor"};
     return names[core];
 }
 
 RegType core_sum(Emit *e, Core core, int lanes) { return em_vec(e, core == CORE_F32 ? e->f32 : e->i32, lanes); }
 
 Reg core_cell(Emit *e, Core core, Reg p, int lanes) {
-    Reg x = em_splat(e, em_load(e, core == CORE_F32 ? e->f32 : e->i32, p, core == CORE_F32 ? CELL_BYTES : 1), lanes);
+    bool whole = core == CORE_F32 || core == CORE_XOR; /* else neighbours, that begin anywhere */
+    Reg x = em_splat(e, em_load(e, core == CORE_F32 ? e->f32 : e->i32, p, whole ? CELL_BYTES : 1), lanes);
     return core == CORE_DOT8S ? em_xor(e, x, em_int(e, em_type(x), (int32_t)0x80808080)) : x;
 }
 
@@ -90,6 +93,8 @@ Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc) {
         return one_by_one(e, a, b, acc, 8, false);
     case CORE_DOT16:
         return x86 ? em_add(e, acc, pairs(e, a, b)) : one_by_one(e, a, b, acc, 16, true);
+    case CORE_XOR:
+        return em_add(e, acc, em_popcount(e, em_xor(e, a, b)));
     }
     return acc;
 }

@@ -1,4 +1,5 @@
-/* Matrix products on the register tile: Gemm and MatMul of floats, QMatMul of integers with constant weights. Lanes are
+/* Matrix products on the register tile: Gemm and MatMul of floats, QMatMul of integers and QXorMatMul
+ * of bit-planes with constant weights. Lanes are
  * the columns of B, pixels the rows of A.
  *
  *     for batch, m, n:
@@ -52,6 +53,7 @@ bool product_describe(const Node *n, Product *p) {
 }
 
 static int64_t cells_of(const Product *p) { return ceil_div(p->k, core_values(p->core)); }
+static int64_t rounds_of(const Product *p) { return p->b_planes * cells_of(p); } /* of B */
 
 /* ---- planning -------------------------------------------------------------------------------------------------- */
 
@@ -60,13 +62,13 @@ static PanelPack weight_pack(const Product *p, const Value *b) {
     shape_strides(&b->type.shape, stride);
     return (PanelPack){.core = p->core,
                        .tensor = b->constant,
-                       .groups = shape_count(&b->type.shape) / (p->n * p->k),
+                       .groups = shape_count(&b->type.shape) / (p->n * p->k * p->b_planes),
                        .channels = p->n,
-                       .stride_g = p->n * p->k,
+                       .stride_g = p->n * p->k * p->b_planes,
                        .stride_c = p->dim_bn < 0 ? 0 : stride[p->dim_bn],
-                       .n = 1,
-                       .count = {p->k},
-                       .stride = {stride[p->dim_bk]},
+                       .n = 2,
+                       .count = {p->b_planes, p->k},
+                       .stride = {p->k * stride[p->dim_bk], stride[p->dim_bk]},
                        .nr = p->nr,
                        .lanes = p->lanes,
                        .scale = (float)p->alpha};
@@ -100,6 +102,8 @@ static void plan_addend(KernelPlan *kp, Product *p) {
     p->bias = plan_channel_pack(kp, n->in[2], 1, p->n, columns > 1, p->lanes, (float)p->beta);
 }
 
+enum { WORD_BITS = 32 };
+
 static SweepShape product_shape(const Node *n, const Product *p) {
     int64_t outer = 1;
     for (int d = 0; d < p->n_batch; d++) outer *= n->out[0]->type.shape.dim[d];
@@ -112,11 +116,14 @@ static SweepShape product_shape(const Node *n, const Product *p) {
                         .nr = p->nr,
                         .lanes = p->lanes,
                         .row_bytes = cells_of(p) * CELL_BYTES,
-                        .weight_bytes = cells_of(p) * p->n * CELL_BYTES};
+                        .weight_bytes = rounds_of(p) * p->n * CELL_BYTES};
 }
 
 static bool choose_core(const Node *n, Product *p) {
-    p->core = CORE_F32;
+    p->core = n->op == OP_QXorMatMul ? CORE_XOR : CORE_F32;
+    p->a_planes = p->core == CORE_XOR ? (int)node_int(n, "a_planes") : 1;
+    p->b_planes = p->core == CORE_XOR ? (int)node_int(n, "b_planes") : 1;
+    if (p->core == CORE_XOR) return n->in[1]->constant != NULL;
     if (n->op != OP_QMatMul) return n->in[0]->type.elem == QCC_F32;
     if (!n->in[1]->constant || !core_choose(n->in[0]->type.elem, n->in[1]->constant, &p->core)) return false;
     return p->core != CORE_DOT8S || in_shape(n, 1)->rank <= 2; /* sums of one matrix start where plan_start says */
@@ -135,11 +142,12 @@ bool plan_product(KernelPlan *kp) {
     Product *p = NEW(kp->arena, Product);
     if (!choose_core(n, p) || !product_describe(n, p) || p->k == 0) return false;
     kp->data = p;
+    p->k /= p->a_planes;
     int64_t rows = p->m;
     if (in_shape(n, 1)->rank <= 2)
         for (int d = 0; d < p->n_batch; d++) rows *= n->out[0]->type.shape.dim[d];
     p->lanes = tile_lanes(kp->target, p->n);
-    p->nr = tile_vectors(kp->target, p->core, rows, 1, cells_of(p), p->n, p->lanes);
+    p->nr = tile_vectors(kp->target, p->core, rows, 1, rounds_of(p), p->n, p->lanes);
     plan_weights(kp, p);
     plan_addend(kp, p);
     wish_cells(kp, p);
@@ -148,9 +156,12 @@ bool plan_product(KernelPlan *kp) {
         kp->out[0].unit_dim = p->dim_n;
     }
     SweepShape s = product_shape(n, p);
-    kp->macs = s.outer * p->m * p->n * p->k;
-    kp->n_tasks = plan_tasks(kp, sweep_units(kp->target, &s), kp->macs / p->lanes / core_values(p->core));
-    plan_name(kp, "%s_%s_%dx%d", p->m == 1 ? "gemv" : "gemm", core_name(p->core), p->nr, p->lanes);
+    int64_t results = s.outer * p->m * p->n;
+    kp->macs = results * p->k * (p->core == CORE_XOR ? WORD_BITS : 1);
+    kp->n_tasks = plan_tasks(kp, sweep_units(kp->target, &s), results * rounds_of(p) * p->a_planes / p->lanes);
+    const char *core = core_name(p->core);
+    if (p->core == CORE_XOR) core = arena_printf(kp->arena, "w%da%d", p->b_planes, p->a_planes);
+    plan_name(kp, "%s_%s_%dx%d", p->m == 1 ? "gemv" : "gemm", core, p->nr, p->lanes);
     return true;
 }
 
@@ -174,7 +185,7 @@ static void add_batches(Sweep *s, const Product *p) {
     const Place *a = &s->k->in[0], *b = &s->k->in[1];
     const Shape *out = &s->k->out[0].shape;
     int64_t in_panels[MAX_RANK] = {0};
-    panel_strides(b, cells_of(p) * round_up(p->n, p->lanes) * CELL_BYTES, in_panels);
+    panel_strides(b, rounds_of(p) * round_up(p->n, p->lanes) * CELL_BYTES, in_panels);
     for (int d = 0; d < p->n_batch; d++)
         s->outer[s->n_outer++] = (Outer){out->dim[d], product_batch_stride(a, p, d, a->stride),
                                          product_batch_stride(b, p, d, p->weights >= 0 ? in_panels : b->stride), d};
@@ -210,13 +221,14 @@ void emit_product(KernelEmit *k) {
                .h = {.a = place_stride(a, p->dim_am), .dim = p->dim_m, .step = 1},
                .w = {.dim = -1},
                .dim_c = p->dim_n < 0 ? MAX_RANK - 1 : p->dim_n, /* no dimension at all for a single column */
-               .b_panel = packed ? cells_of(p) * width : width,
+               .b_panel = packed ? rounds_of(p) * width : width,
                .panels = packed,
                .scale = (float)p->alpha,
                .addend = p->added ? &k->in[2] : NULL,
                .addend_scale = (float)p->beta};
     reduction_add(&s.reduction, cells_of(p), core_values(p->core) * place_stride(a, p->dim_ak),
                   packed ? 1 : place_stride(b, p->dim_bk));
+    if (p->core == CORE_XOR) s.planes = (Planes){p->a_planes, p->b_planes, p->k * place_stride(a, p->dim_ak), p->k};
     add_batches(&s, p);
     fold_batches(&s);
     sweep_emit(&s);

@@ -12,6 +12,7 @@ typedef struct Product {
     double alpha, beta;
     /* the kernel's own: */
     Core core;
+    int a_planes, b_planes; /* 1 but for QXorMatMul; k counts the terms of one plane */
     int lanes, nr;
     int weights, bias; /* packs; -1: none */
     bool added;        /* operand 2 is added behind the sum */

@@ -65,7 +65,8 @@ static void accumulate(Tile *t, Reg y, Reg x) {
                    .step_w = s->w.a,
                    .panels = s->panels,
                    .ahead = s->panels ? s->b_panel : 0,
-                   .reduction = &s->reduction};
+                   .reduction = &s->reduction,
+                   .planes = s->planes};
     Index at[] = {index_reg(y), index_reg(x)};
     tile_accumulate(s->k->em, &sum, em_address(s->k->em, t->a, 2, at, (int64_t[]){s->h.a, s->w.a}), t->b, t->acc);
 }

@@ -42,6 +42,7 @@ enum { MAX_PIXELS = 16 };
 /* Registers beside the sums, the weights and the cell: parts of both, where no instruction takes them whole. */
 static int parts(const Target *t, Core core) {
     if (core == CORE_F32 || (core == CORE_DOT16 && t->arch == ARCH_X86)) return 0;
+    if (core == CORE_XOR) return t->count ? 1 : 3;
     return t->dot8 ? 0 : 3;
 }
 
@@ -52,7 +53,7 @@ static bool fits(const Target *t, Core core, int pixels, int nr) {
 
 static double round_cost(const Target *t, Core core, int pixels, int nr, double b_rate) {
     if (pixels == 0 || nr == 0) return 0;
-    double muls = pixels * nr * (parts(t, core) ? 4 : 1), all = muls + pixels + nr + 1;
+    double muls = pixels * nr * (core == CORE_XOR ? 1.5 : parts(t, core) ? 4 : 1), all = muls + pixels + nr + 1;
     double cost = muls / ports;
     cost = cost < (pixels + nr) / loads ? (pixels + nr) / loads : cost;
     cost = cost < all / decode ? all / decode : cost;
@@ -137,6 +138,11 @@ static void fill_cell(const PanelPack *p, int64_t at, int64_t left, uint8_t *dst
         const float *data = p->tensor->data;
         float v = p->scale * data[p->tensor->splat ? 0 : at];
         memcpy(dst, &v, sizeof v);
+        return;
+    }
+    if (p->core == CORE_XOR) {
+        uint32_t word = (uint32_t)tensor_get_int(p->tensor, at);
+        memcpy(dst, &word, sizeof word);
         return;
     }
     int values = core_values(p->core), bytes = CELL_BYTES / values;

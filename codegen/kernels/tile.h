@@ -19,11 +19,12 @@
  *     F32     acc += a * b
  *     DOT8    acc += the sum of four u8 of a times four s8 of b
  *     DOT8S   the same with four s8 of a, read as a + 128: the sums start at -128 * sum(b)
- *     DOT16   acc += the sum of two s16 of a times two s16 of b */
-typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16 } Core;
+ *     DOT16   acc += the sum of two s16 of a times two s16 of b
+ *     XOR     acc += the number of bits in which a and b differ */
+typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16, CORE_XOR } Core;
 enum { CELL_BYTES = 4 };
 int core_values(Core core);                          /* of A in a cell */
-const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16": for kernel names */
+const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16", "xor": for kernel names */
 RegType core_sum(Emit *e, Core core, int lanes);     /* type of a vector of sums */
 Reg core_cell(Emit *e, Core core, Reg p, int lanes); /* the cell at p in every lane */
 Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc);
@@ -46,6 +47,13 @@ typedef struct Reduction {
 void reduction_add(Reduction *r, int64_t n, int64_t a, int64_t b);
 int64_t reduction_rounds(const Reduction *r);
 
+/* Operands in bit-planes, the most significant first: the reduction is done for every pair of planes, each weighed by a
+ * power of two. All zero: no planes. */
+typedef struct Planes {
+    int a, b;               /* numbers of planes */
+    int64_t a_step, b_step; /* from plane to plane, as in Reduce */
+} Planes;
+
 /* The most vectors of B in a tile. */
 enum { MAX_NR = 8, MAX_TILE = 32 };
 
@@ -66,6 +74,7 @@ typedef struct TileSum {
     int64_t ahead;          /* bytes from B to the panel after this one, to be brought near meanwhile; 0: none */
     bool panels;            /* B is prepared: aligned rows of nr vectors; else rows of channels where they lie */
     const Reduction *reduction;
+    Planes planes;
 } TileSum;
 /* acc[(y * mw + x) * nr + r] += the sum over the reduction; a, b: addresses of its first round at pixel (0, 0). */
 void tile_accumulate(Emit *e, const TileSum *t, Reg a, Reg b, Reg *acc);
@@ -143,6 +152,7 @@ typedef struct Sweep {
     Axis h, w;
     int dim_c; /* the output's dimension that lies along the lanes */
     Reduction reduction;
+    Planes planes;
     int64_t a_group, b_group, b_panel; /* bytes from group to group, from panel to panel */
     bool panels;         /* B is prepared; else its channels are read where they lie, and are neighbours */
     float scale;         /* of the sum */
