@@ -321,6 +321,24 @@ static void test_qlinear_binary(void **state) {
     case_free(c);
 }
 
+/* 0.5 * 1 and 0.5 + 1 with an odd zero point, which is added before rounding: 1.5 goes to 2, and 2.5 too. */
+static void test_qlinear_ties(void **state) {
+    (void)state;
+    OpCase *c = case_new();
+    add_codes(c, QCC_U8, U8(c, DIMS(1), 11), 0.5, 10);
+    add_codes(c, QCC_U8, U8(c, DIMS(1), 5), 1, 4);
+    add_result(c, QCC_U8, 1, 1);
+    case_gives(c, OP_QLinearMul, NULL, U8(c, DIMS(1), 2));
+    case_gives(c, OP_QLinearAdd, NULL, U8(c, DIMS(1), 2));
+    case_free(c);
+    c = case_new();
+    add_codes(c, QCC_U8, U8(c, DIMS(1, 1, 1, 2), 0, 1), 1, 0);
+    add_result(c, QCC_U8, 1, 1);
+    case_gives(c, OP_QLinearAveragePool, "kernel_shape=1,2", U8(c, DIMS(1, 1, 1, 1), 2));
+    case_gives(c, OP_QLinearGlobalAveragePool, NULL, U8(c, DIMS(1, 1, 1, 1), 1));
+    case_free(c);
+}
+
 static void test_qlinear_unary(void **state) {
     (void)state;
     OpCase *c = case_new();
@@ -426,17 +444,29 @@ static void test_matmul_nbits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounding_modes),    cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_zero_point),        cmocka_unit_test(test_bipolar),
-        cmocka_unit_test(test_code_types),        cmocka_unit_test(test_trunc),
-        cmocka_unit_test(test_trunc_rescaled),    cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_threshold_layouts), cmocka_unit_test(test_many_thresholds),
-        cmocka_unit_test(test_threshold_codes),   cmocka_unit_test(test_xnor_popcount),
-        cmocka_unit_test(test_quant_avg_pool),    cmocka_unit_test(test_requant_shift),
-        cmocka_unit_test(test_requant_exact),     cmocka_unit_test(test_qlinear_binary),
-        cmocka_unit_test(test_qlinear_unary),     cmocka_unit_test(test_qlinear_pools),
-        cmocka_unit_test(test_qlinear_concat),    cmocka_unit_test(test_qgemm),
-        cmocka_unit_test(test_products_to_float), cmocka_unit_test(test_matmul_nbits),
+        cmocka_unit_test(test_rounding_modes),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_zero_point),
+        cmocka_unit_test(test_bipolar),
+        cmocka_unit_test(test_code_types),
+        cmocka_unit_test(test_trunc),
+        cmocka_unit_test(test_trunc_rescaled),
+        cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_threshold_layouts),
+        cmocka_unit_test(test_many_thresholds),
+        cmocka_unit_test(test_threshold_codes),
+        cmocka_unit_test(test_xnor_popcount),
+        cmocka_unit_test(test_quant_avg_pool),
+        cmocka_unit_test(test_requant_shift),
+        cmocka_unit_test(test_requant_exact),
+        cmocka_unit_test(test_qlinear_binary),
+        cmocka_unit_test(test_qlinear_ties),
+        cmocka_unit_test(test_qlinear_unary),
+        cmocka_unit_test(test_qlinear_pools),
+        cmocka_unit_test(test_qlinear_concat),
+        cmocka_unit_test(test_qgemm),
+        cmocka_unit_test(test_products_to_float),
+        cmocka_unit_test(test_matmul_nbits),
     };
     return TEST_RUN(tests);
 }

@@ -1,5 +1,7 @@
 /* ONNX Runtime's operators on 8-bit codes, com.microsoft.QLinear...: the operator's meaning on real numbers between
- * DequantizeLinear and QuantizeLinear. Codes that are only moved keep their form. */
+ * DequantizeLinear and a quantizer. Codes that are only moved keep their form. Some of the operators are documented,
+ * and computed there, with the zero point added before rounding, the others as QuantizeLinear does: with an odd zero
+ * point ties differ. */
 #include "ir/ops/scale.h"
 
 /* An operand with its scale and its zero point, which may be absent, from operand `at` on. */
@@ -17,6 +19,17 @@ static void quantize(Expand *e, int at, Value *v) {
     Value *in[] = {v, expand_factor(e, at, in_elem(n, at)), NULL};
     if (has_in(n, at + 1)) in[2] = expand_factor(e, at + 1, in_elem(n, at + 1));
     expand_result(e, 0, expand_node(e, OP_QuantizeLinear, type, in[2] ? 3 : 2, in));
+}
+
+/* Adds the zero point, operand `zero`, to what the scale has been divided out of, then rounds. */
+static void round_shifted(Expand *e, int zero, Value *v) {
+    if (has_in(e->node, zero)) v = EXPAND(e, Add, NULL, v, expand_factor(e, zero, QCC_F32));
+    expand_result(e, 0, expand_saturate(e, EXPAND(e, Round, NULL, v), e->node->out[0]->type.elem));
+}
+
+/* The same from real numbers; the result's scale is operand `at`. */
+static void quantize_shifted(Expand *e, int at, Value *v) {
+    round_shifted(e, at + 1, EXPAND(e, Div, NULL, v, expand_factor(e, at, QCC_F32)));
 }
 
 static bool check_scale(Infer *c, int at) {
@@ -41,8 +54,22 @@ static bool infer_two(Infer *c) {
 bool infer_QLinearAdd(Infer *c) { return infer_two(c); }
 bool infer_QLinearMul(Infer *c) { return infer_two(c); }
 
-void expand_QLinearAdd(Expand *e) { quantize(e, Y_OF_TWO, EXPAND(e, Add, NULL, dequantize(e, A), dequantize(e, B))); }
-void expand_QLinearMul(Expand *e) { quantize(e, Y_OF_TWO, EXPAND(e, Mul, NULL, dequantize(e, A), dequantize(e, B))); }
+void expand_QLinearAdd(Expand *e) {
+    quantize_shifted(e, Y_OF_TWO, EXPAND(e, Add, NULL, dequantize(e, A), dequantize(e, B)));
+}
+
+static Value *centred(Expand *e, int at) {
+    return expand_centred(e, e->node->in[at], has_in(e->node, at + 2) ? e->node->in[at + 2] : NULL);
+}
+
+/* The product is one of whole numbers, scaled by fl(fl(s_a * s_b) / s_c). */
+void expand_QLinearMul(Expand *e) {
+    Value *a = expand_cast(e, centred(e, A), QCC_I32), *b = expand_cast(e, centred(e, B), QCC_I32);
+    Value *m = EXPAND(e, Mul, NULL, expand_factor(e, A + 1, QCC_F32), expand_factor(e, B + 1, QCC_F32));
+    m = EXPAND(e, Div, NULL, m, expand_factor(e, Y_OF_TWO, QCC_F32));
+    Value *product = expand_cast(e, EXPAND(e, Mul, NULL, a, b), QCC_F32);
+    round_shifted(e, Y_OF_TWO + 1, EXPAND(e, Mul, NULL, product, m));
+}
 
 /* ---- one operand ---------------------------------------------------------------------------------------------------
  */
@@ -60,19 +87,17 @@ static bool infer_like(Infer *c, OpId op) {
     return infer_as(c, op, 1, c->node->in, &y) && infer_one(c, &y);
 }
 
-static void expand_like(Expand *e, OpId op) {
-    quantize(e, Y_OF_ONE, expand_as(e, op, 1, &(Value *){dequantize(e, A)}));
-}
+static Value *apply(Expand *e, OpId op) { return expand_as(e, op, 1, &(Value *){dequantize(e, A)}); }
 
 bool infer_QLinearSigmoid(Infer *c) { return infer_one(c, in_shape(c->node, A)); }
 bool infer_QLinearLeakyRelu(Infer *c) { return infer_one(c, in_shape(c->node, A)); }
 bool infer_QLinearAveragePool(Infer *c) { return infer_like(c, OP_AveragePool); }
 bool infer_QLinearGlobalAveragePool(Infer *c) { return infer_like(c, OP_GlobalAveragePool); }
 
-void expand_QLinearSigmoid(Expand *e) { expand_like(e, OP_Sigmoid); }
-void expand_QLinearLeakyRelu(Expand *e) { expand_like(e, OP_LeakyRelu); }
-void expand_QLinearAveragePool(Expand *e) { expand_like(e, OP_AveragePool); }
-void expand_QLinearGlobalAveragePool(Expand *e) { expand_like(e, OP_GlobalAveragePool); }
+void expand_QLinearSigmoid(Expand *e) { quantize(e, Y_OF_ONE, apply(e, OP_Sigmoid)); }
+void expand_QLinearLeakyRelu(Expand *e) { quantize(e, Y_OF_ONE, apply(e, OP_LeakyRelu)); }
+void expand_QLinearAveragePool(Expand *e) { quantize_shifted(e, Y_OF_ONE, apply(e, OP_AveragePool)); }
+void expand_QLinearGlobalAveragePool(Expand *e) { quantize(e, Y_OF_ONE, apply(e, OP_GlobalAveragePool)); }
 
 /* ---- QLinearConcat: Y_scale, Y_zero_point, then tensor, scale, zero point of each part -----------------------------
  */

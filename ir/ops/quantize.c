@@ -61,15 +61,6 @@ static Value *spread(Expand *e, Value *v, Elem elem, const Grain *g, const Shape
     return EXPAND(e, Gather, attrs, v, expand_ints(e, n, from));
 }
 
-/* v, whole numbers in f32, cut to the range of `elem` and converted. */
-static Value *saturate(Expand *e, Value *v, Elem elem) {
-    int bits = elem_info[elem].bits;
-    bool is_signed = elem_info[elem].kind == ELEM_I;
-    double low = is_signed ? -ldexp(1, bits - 1) : 0, high = ldexp(1, is_signed ? bits - 1 : bits) - 1;
-    Elem work = v->type.elem;
-    return expand_cast(e, EXPAND(e, Clip, NULL, v, expand_scalar(e, work, low), expand_scalar(e, work, high)), elem);
-}
-
 /* ---- QuantizeLinear, DequantizeLinear -----------------------------------------------------------------------------
  */
 
@@ -102,7 +93,7 @@ void expand_QuantizeLinear(Expand *e) {
     Value *v = expand_widen(e, EXPAND(e, Div, NULL, expand_cast(e, n->in[0], work), scale));
     v = EXPAND(e, Round, NULL, v);
     if (has_in(n, 2)) v = EXPAND(e, Add, NULL, v, spread(e, n->in[2], v->type.elem, &g, x));
-    expand_result(e, 0, saturate(e, v, n->out[0]->type.elem));
+    expand_result(e, 0, expand_saturate(e, v, n->out[0]->type.elem));
 }
 
 /* Codes of 32 bits are sums: they have no zero point. */
@@ -166,7 +157,7 @@ void expand_DynamicQuantizeLinear(Expand *e) {
     Value *shift = EXPAND(e, Div, NULL, EXPAND(e, Sub, NULL, zero, low), scale);
     shift = EXPAND(e, Round, NULL, EXPAND(e, Clip, NULL, shift, zero, top));
     Value *codes = EXPAND(e, Round, NULL, EXPAND(e, Div, NULL, e->node->in[0], scale));
-    expand_result(e, 0, saturate(e, EXPAND(e, Add, NULL, codes, shift), QCC_U8));
+    expand_result(e, 0, expand_saturate(e, EXPAND(e, Add, NULL, codes, shift), QCC_U8));
     expand_result(e, 1, scale);
     expand_narrow(e, 2, shift);
 }
@@ -226,7 +217,7 @@ static Value *factor(Expand *e, int operand, const Shape *y, bool rows) {
 static void requantize(Expand *e, Value *sum, Value *a, Value *b, Value *y, Value *zero) {
     Value *m = EXPAND(e, Div, NULL, EXPAND(e, Mul, NULL, a, b), y);
     Value *v = EXPAND(e, Round, NULL, EXPAND(e, Mul, NULL, expand_cast(e, sum, QCC_F32), m));
-    expand_result(e, 0, saturate(e, EXPAND(e, Add, NULL, v, zero), e->node->out[0]->type.elem));
+    expand_result(e, 0, expand_saturate(e, EXPAND(e, Add, NULL, v, zero), e->node->out[0]->type.elem));
 }
 
 void expand_QLinearMatMul(Expand *e) {

@@ -104,3 +104,11 @@ Value *expand_as(Expand *e, OpId op, int n_in, Value *const *in) {
         bug("expanding %s: its %s does not infer", op_def(n->op)->name, op_def(op)->name);
     return inside->out[0];
 }
+
+Value *expand_saturate(Expand *e, Value *v, Elem elem) {
+    int bits = elem_info[elem].bits;
+    bool is_signed = elem_info[elem].kind == ELEM_I;
+    double low = is_signed ? -ldexp(1, bits - 1) : 0, high = ldexp(1, is_signed ? bits - 1 : bits) - 1;
+    Elem work = v->type.elem;
+    return expand_cast(e, EXPAND(e, Clip, NULL, v, expand_scalar(e, work, low), expand_scalar(e, work, high)), elem);
+}

@@ -21,6 +21,8 @@ Elem code_elem(double low, double high);
 Value *expand_factor(Expand *e, int operand, Elem elem);
 /* The same; NULL also where it is a constant of zeros, which is as good as absent. */
 Value *expand_shift(Expand *e, int operand, Elem elem);
+/* v, whole numbers of a float type, cut to the range of `elem` and converted. */
+Value *expand_saturate(Expand *e, Value *v, Elem elem);
 
 /* Infers `op` on these operands with the node's attributes, as if it stood in its place: the shape of its result. */
 bool infer_as(Infer *c, OpId op, int n_in, Value *const *in, Shape *out);

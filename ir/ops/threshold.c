@@ -1,14 +1,14 @@
 /* MultiThreshold of FINN and QONNX: out_scale * n + out_bias, where n is the number of thresholds of the channel that
- * the element reaches (>=; NaN reaches none). It becomes a single element-wise program that counts, takes scale and
- * bias into the integers where that gives the same values, and leaves the result as an integer, the code; float32
- * operators behind it make the values. */
+ * the element reaches (>=; NaN reaches none). It becomes an element-wise program (several where there are many
+ * thresholds) that counts, takes scale and bias into the integers where that gives the same values, and leaves the
+ * result as an integer, the code; float32 operators behind it make the values. */
 #include "ir/ops/scale.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { X_IN, THRESHOLDS };
-enum { MAX_THRESHOLDS = 255 };
+enum { MAX_THRESHOLDS = 255, CHUNK = 32 }; /* of thresholds in one program */
 /* Of a scale and a bias that are taken into the codes, which so stay within 16 bits. */
 #define MAX_TIMES 64.0F
 #define MAX_PLUS 16384.0F
@@ -128,32 +128,46 @@ static X load_threshold(Count *s, const Tensor *t, int64_t k) {
     return x_in(&s->b, (int)s->in.n - 1, QCC_F32);
 }
 
-static X count_reached(Count *s, const Tensor *t) {
-    X x = x_in(&s->b, 0, QCC_F32), n = -1;
-    for (int64_t k = 0; k < t->type.shape.dim[1]; k++) {
-        X reached = x_cast(&s->b, QCC_I32, x_2(&s->b, X_LE, load_threshold(s, t, k), x));
-        n = k ? x_2(&s->b, X_ADD, n, reached) : reached;
-    }
-    return n;
-}
-
 static Elem elem_of(const Affine *f, int most) {
     double first = f->plus, last = (double)most * f->times + f->plus;
     return code_elem(fmin(first, last), fmax(first, last));
 }
 
+/* A program that adds the thresholds reached from `from` on, at most CHUNK of them, to the count so far (NULL: none).
+ */
+static X count_reached(Count *s, const Tensor *t, int64_t from, Value *so_far) {
+    X x = x_in(&s->b, 0, QCC_F32), n = -1;
+    if (so_far) {
+        vec_push(s->b.arena, &s->in, so_far);
+        n = x_in(&s->b, 1, QCC_I32);
+    }
+    for (int64_t k = from; k < i64_min(from + CHUNK, t->type.shape.dim[1]); k++) {
+        X reached = x_cast(&s->b, QCC_I32, x_2(&s->b, X_LE, load_threshold(s, t, k), x));
+        n = n >= 0 ? x_2(&s->b, X_ADD, n, reached) : reached;
+    }
+    return n;
+}
+
+static X to_code(Count *s, X n, const Affine *f, int most) {
+    n = x_2(&s->b, X_MUL, n, x_const_int(&s->b, QCC_I32, (int64_t)f->times));
+    n = x_2(&s->b, X_ADD, n, x_const_int(&s->b, QCC_I32, (int64_t)f->plus));
+    return x_cast(&s->b, elem_of(f, most), n);
+}
+
 static Value *build_codes(Expand *e, const Tensor *t, const Affine *f) {
-    Count s = {.e = e, .b = {.arena = e->graph->arena}};
     int most = (int)t->type.shape.dim[1];
-    vec_push(s.b.arena, &s.in, e->node->in[X_IN]);
-    X n = count_reached(&s, t);
-    n = x_2(&s.b, X_MUL, n, x_const_int(&s.b, QCC_I32, (int64_t)f->times));
-    n = x_2(&s.b, X_ADD, n, x_const_int(&s.b, QCC_I32, (int64_t)f->plus));
-    n = x_cast(&s.b, elem_of(f, most), n);
-    Node *map = graph_node(e->graph, e->node, OP_Map, e->node->loc, (int)s.in.n, s.in.at, 1);
-    map->expr = x_finish(&s.b, n, (int)s.in.n);
-    if (!node_infer(e->diags, map)) bug("the counting of a MultiThreshold does not infer");
-    return map->out[0];
+    Value *v = NULL;
+    for (int from = 0; from < most; from += CHUNK) {
+        Count s = {.e = e, .b = {.arena = e->graph->arena}};
+        vec_push(s.b.arena, &s.in, e->node->in[X_IN]);
+        X n = count_reached(&s, t, from, v);
+        if (from + CHUNK >= most) n = to_code(&s, n, f, most);
+        Node *map = graph_node(e->graph, e->node, OP_Map, e->node->loc, (int)s.in.n, s.in.at, 1);
+        map->expr = x_finish(&s.b, n, (int)s.in.n);
+        if (!node_infer(e->diags, map)) bug("the counting of a MultiThreshold does not infer");
+        v = map->out[0];
+    }
+    return v;
 }
 
 void expand_MultiThreshold(Expand *e) {

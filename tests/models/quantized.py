@@ -25,7 +25,7 @@ TAIL = 1e-5
 
 # Networks with real scales between layers, whose recorded codes follow from float32 sums: the share of values that may
 # differ, by two steps of 1/255 at most. In espcn_nn_resize_quant two of the first hidden layer's 2^20 sums lie within 3e-7
-# of a threshold; which side they fall on depends on the order of summation, and reaches 288 of 196608 outputs.
+# of a threshold; which side they fall on depends on the order of summation, and reaches a few hundred of 196608 outputs.
 AMBIGUOUS = {"espcn_nn_resize_quant": (0.002, 2 / 255)}
 
 

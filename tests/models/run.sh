@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: run.sh QCC VENV_FOLDER
 # Compiles every float model of the data folder and the committed exports, compares with recorded outputs, and measures the
-# stated accuracies; then operators of other domains. Left out: silero_vad_16k (recurrent layers come later), style_candy (must be refused).
+# stated accuracies; then operators of other domains and the quantized models, compiled and evaluated. Left out: silero_vad_16k (recurrent layers come later), style_candy (must be refused).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -18,6 +18,9 @@ for model in "$data"/models/float/*/; do
 done
 "$python" "$here/check.py" "$qcc" "${models[@]}" "$root"/tests/exports/*.onnx --strict
 "$python" "$here/foreign.py" "$qcc"
+"$python" "$here/dialects.py" "$qcc"
+"$python" "$here/quantized.py" "$qcc" "$data" --strict
+"$python" "$here/quantized.py" "$qcc" "$data" --reference
 "$python" "$here/accuracy.py" "$qcc" "$data"
 
 if "$qcc" "$data/models/float/style_candy/model.onnx" -o /dev/null 2>"$2/candy.txt"; then
