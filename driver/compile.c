@@ -146,6 +146,8 @@ Graph *load_graph(Driver *dr, const char *path) {
     if (!check_pattern(dr, O_PRINT_AFTER) || !check_pattern(dr, O_DISABLE)) return NULL;
     Graph *g = import_graph(dr, path);
     if (!g) return NULL;
+    const char *scheme = command_get(&dr->cmd, O_QUANTIZE);
+    if (scheme && !quantize_graph(dr, g, scheme, NULL)) return NULL;
     Text dump = {.arena = dr->arena};
     PassOptions o = {.level = (int)level,
                      .print_after = command_get(&dr->cmd, O_PRINT_AFTER),

@@ -19,6 +19,7 @@ bool run_verb(Driver *dr);
 bool bench_verb(Driver *dr);
 bool info_verb(Driver *dr);
 bool export_verb(Driver *dr);
+bool quantize_verb(Driver *dr);
 
 /* Imports a model as the command's options say and runs the passes. NULL after diagnostics. */
 Graph *load_graph(Driver *dr, const char *path);
@@ -57,6 +58,13 @@ typedef struct Feeds {
 /* Reads --input. Missing ones are an error, or, if `fill`, numbers in [0, 1) (small integers for integer types) from a
  * fixed seed. An array that is a whole number of samples along its first dimension is that many samples. */
 bool feeds_read(Driver *dr, const PortType *ports, uint32_t n, bool fill, Feeds *out);
+
+/* ---- calibrate.c, quantize.c ---- */
+
+/* --calibrate: a tensor for each sample and input, one sample after the other. False after a diagnostic. */
+bool samples_read(Driver *dr, const Graph *g, const Tensor *const **out, int64_t *n);
+/* Quantizes as the options say; `scheme` is the value of --scheme or --quantize. */
+bool quantize_graph(Driver *dr, Graph *g, const char *scheme, Text *report);
 
 /* ---- say.c: what goes to the terminal ---- */
 

@@ -2,6 +2,7 @@
 #include "driver/driver.h"
 
 #include "ir/op.h"
+#include "quant/scheme.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,14 @@ static void print_passes(Text *t) {
         text_add(t, "%-12s %-12s %s\n", pass_info[i].stage, pass_info[i].name, pass_info[i].help);
 }
 
+static void print_schemes(Text *t) {
+    for (int i = 0; i < SCHEME_COUNT; i++) {
+        const SchemeInfo *s = &scheme_info[i];
+        text_add(t, "%-8s weights to %d bits, activations to %d%s%s\n         %s\n", s->name, s->w_bits, s->a_bits,
+                 *s->words ? "; words: " : "", s->words, s->help);
+    }
+}
+
 /* Options that print something and are done; false if there is none. */
 static bool answer_questions(const Command *c, Arena *a) {
     Text t = {.arena = a};
@@ -48,6 +57,8 @@ static bool answer_questions(const Command *c, Arena *a) {
         print_operators(&t);
     } else if (command_has(c, O_TARGETS)) {
         codegen_print_targets(&t);
+    } else if (command_has(c, O_SCHEMES)) {
+        print_schemes(&t);
     } else if (command_has(c, O_PASSES)) {
         print_passes(&t);
     } else {
@@ -67,6 +78,8 @@ static bool do_verb(Driver *dr) {
         return info_verb(dr);
     case 'e':
         return export_verb(dr);
+    case 'q':
+        return quantize_verb(dr);
     default:
         return compile_verb(dr);
     }

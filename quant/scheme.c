@@ -172,3 +172,43 @@ int quantizer_low(const Quantizer *q) {
         return -quantizer_high(q);
     }
 }
+
+/* Threshold below code k of a quantizer whose codes lie at distance 1, or 2. */
+static double threshold_below(const Quantizer *q, int code) {
+    switch (q->form) {
+    case QUANT_SIGN:
+        return 0;
+    case QUANT_ODD:
+        return code - 1;
+    case QUANT_HWGQ:
+        return code == 1 ? 0 : code - 0.5;
+    default:
+        return code - 0.5;
+    }
+}
+
+static Steps even_steps(Arena *a, const Quantizer *q) {
+    int lo = quantizer_low(q), hi = quantizer_high(q), by = q->form == QUANT_SIGN || q->form == QUANT_ODD ? 2 : 1;
+    int n = (hi - lo) / by;
+    double step = (double)q->step[0], *thr = NEW_ARRAY(a, double, n), *level = NEW_ARRAY(a, double, n + 1);
+    for (int k = 0; k <= n; k++) level[k] = step * (lo + k * by);
+    for (int k = 0; k < n; k++) thr[k] = step * threshold_below(q, lo + (k + 1) * by);
+    return (Steps){n, thr, level};
+}
+
+Steps quantizer_steps(Arena *a, const Quantizer *q) {
+    if (q->form == QUANT_DOREFA || q->n_step != 1) bug("quantizer_steps: form %d", (int)q->form);
+    if (!q->n) return even_steps(a, q);
+    bool both = q->form == QUANT_MAGNITUDE;
+    int n = both ? 2 * q->n : q->n, from = both ? q->n : 0;
+    double *thr = NEW_ARRAY(a, double, n), *level = NEW_ARRAY(a, double, n + 1);
+    for (int k = 0; k < q->n; k++) {
+        thr[from + k] = (double)q->thr[k];
+        if (both) thr[from - 1 - k] = -(double)q->thr[k];
+    }
+    for (int k = 0; k <= q->n; k++) {
+        level[from + k] = (double)q->step[0] * q->code[k];
+        if (both) level[from - k] = -level[from + k];
+    }
+    return (Steps){n, thr, level};
+}

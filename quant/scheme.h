@@ -37,6 +37,9 @@ typedef struct Quantizer {
 int quantizer_code(const Quantizer *q, int64_t channel, float x);
 /* step * code */
 float quantizer_value(const Quantizer *q, int64_t channel, float x);
+/* The same as thresholds and levels on x, of a quantizer with one step that is no DOREFA: for expectations, where what
+ * happens exactly at a threshold has no weight. */
+Steps quantizer_steps(Arena *a, const Quantizer *q);
 /* Least and greatest code. */
 int quantizer_low(const Quantizer *q);
 int quantizer_high(const Quantizer *q);
