@@ -276,5 +276,7 @@ bool expect_spread(Expect *e, const Value *v, Spread *out) {
         if (s.var[c] > 0) normal[n++] = (Normal){s.mean[c], sqrt(s.var[c]), 1};
     if (n == 0) return false;
     *out = spread_of_normals(e->arena, n, normal, rectified);
+    const Tensor *top = v->def && v->def->op == OP_Clip ? in_const(v->def, 2) : NULL;
+    if (top) out->max = fmin(out->max, tensor_get(top, 0));
     return true;
 }
