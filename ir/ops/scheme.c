@@ -139,10 +139,10 @@ static bool check_ladder(Infer *c, double least) {
                                v);
         least = v;
     }
-    double last = -MAX_CODE - 1;
+    double last = -(double)MAX_CODE - 1;
     for (int64_t k = 0; k <= n; k++) {
         double v = tensor_get(code, k);
-        if (!(v > last) || v > MAX_CODE || v != rint(v))
+        if (!(v > last) || v > (double)MAX_CODE || v != rint(v))
             return infer_error(c, D_OPERAND_VALUE, CODES, "code %" PRId64 " is %g; wanted rising whole numbers", k, v);
         last = v;
     }

@@ -3,7 +3,8 @@
 
 usage: accuracy.py QCC DATA_FOLDER [GLOB]        (needs numpy)
 
-Passes if each model gets at least the stated number of images right, less 2: the statement is rounded.
+Passes if each model gets at least the stated number of images right, less 2: the statement is rounded. Networks of integers
+between input and output get exactly as many right as stated.
 """
 import fnmatch
 import gzip
@@ -60,23 +61,57 @@ STATED = [
 MARGIN = 2
 
 
+def all_digits(data):
+    return mnist(data, 10000)
+
+
+def signs(x):
+    return np.where(x.reshape(-1, 784) > 127, 1, -1)
+
+
+def eighths(x):
+    """[-1, 1) in steps of 1/128."""
+    return np.clip(np.rint((x / 255 * 2 - 1) * 128), -128, 127) / 128
+
+
+# folder and model, images, what is done to them, images right as stated, whether exactly
+QUANTIZED = [
+    ("lowbit/TFC_1W1A", all_digits, lambda x: x / 255, 9296, True),
+    ("lowbit/TFC_2W2A", all_digits, lambda x: x / 255, 9660, True),
+    ("lowbit/finn_tfc_w1a1", all_digits, lambda x: x, 9296, True),
+    ("lowbit/bnnpynq_lfc_w1a1_mnist_std", all_digits, signs, 9834, True),
+    ("lowbit/bnnpynq_cnv_w1a1_cifar10_std", cifar, eighths, 805, True),
+    ("lowbit/bnnpynq_cnv_w1a1_cifar10_qonnx", cifar, eighths, 805, True),
+    ("lowbit/bnnpynq_cnv_w2a2_cifar10_std", cifar, eighths, 853, True),
+    ("lowbit/bnnpynq_cnv_w2a2_cifar10_qonnx", cifar, eighths, 853, True),
+    ("int8/resnet8_cifar10_int8", cifar, lambda x: x, 877, False),
+    ("int8/tinymaix_cifar10_q", cifar, lambda x: x / 255, 753, False),
+    ("int8/dscnn_kws_int8", keywords, lambda x: x.reshape(-1, 1, 49, 10), 902, False),
+    ("int8/tinymaix_mnist_dw_q", mnist, lambda x: x / 255, 1812, False),
+    ("int8/tinymaix_mnist_resnet_q", mnist, lambda x: x / 255, 1948, False),
+    ("int8/mnist_dynquant", mnist, lambda x: x / 255, 1968, False),
+]
+MODELS = [(f"float/{name}", *row, False) for name, *row in STATED] + QUANTIZED
+
+
 def right(tool, model, x, y):
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/x.npy", np.ascontiguousarray(x, np.float32))
         subprocess.run([tool, "run", model, "--strict", "--input", f"@{folder}/x.npy", "--output", f"{folder}/y.npz"],
                        check=True)
         out = np.load(f"{folder}/y.npz")
-        return int((out[out.files[0]].reshape(len(y), -1).argmax(1) == y).sum())
+        out = out[out.files[0]].reshape(len(y), -1)
+        return int(((out.argmax(1) if out.shape[1] > 1 else out[:, 0]) == y).sum())
 
 
 def main():
     tool, data = sys.argv[1], pathlib.Path(sys.argv[2])
-    wanted = [row for row in STATED if len(sys.argv) < 4 or fnmatch.fnmatch(row[0], sys.argv[3])]
+    wanted = [row for row in MODELS if len(sys.argv) < 4 or fnmatch.fnmatch(row[0].split("/")[1], sys.argv[3])]
     failed = 0
-    for name, images, prepare, stated in wanted:
+    for name, images, prepare, stated, exactly in wanted:
         x, y = images(data)
-        hits = right(tool, str(data / "models/float" / name / "model.onnx"), prepare(x), y)
-        good = hits >= stated - MARGIN
+        hits = right(tool, str(data / "models" / name / "model.onnx"), prepare(x), y)
+        good = hits == stated if exactly else hits >= stated - MARGIN
         failed += not good
         print(f"{'pass' if good else 'FAIL'}  {name}: {hits} of {len(y)} right, stated {stated}", flush=True)
     print(f"{len(wanted) - failed} passed, {failed} failed")
