@@ -2,6 +2,7 @@
 #include "driver/driver.h"
 
 #include "base/file.h"
+#include "passes/report.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -140,6 +141,21 @@ static bool check_pattern(Driver *dr, OptId id) {
     return false;
 }
 
+/* To where --report says. */
+static bool write_report(Driver *dr, const Report *r) {
+    const char *path = command_get(&dr->cmd, O_REPORT);
+    if (!path) return true;
+    Text t = {.arena = dr->arena};
+    const char *suffix = strrchr(path, '.');
+    if (suffix && strcmp(suffix, ".json") == 0)
+        report_json(&t, r);
+    else
+        report_text(&t, r);
+    if (strcmp(path, "-") != 0) return file_write(dr->diags, path, t.s, t.n);
+    fputs(t.s, stdout);
+    return true;
+}
+
 Graph *load_graph(Driver *dr, const char *path) {
     int64_t level;
     if (!command_count(dr, O_LEVEL, 0, 3, 2, &level)) return NULL;
@@ -154,10 +170,13 @@ Graph *load_graph(Driver *dr, const char *path) {
                      .disable = command_get(&dr->cmd, O_DISABLE),
                      .dump = &dump};
     progress_say("optimising %s", path);
+    Report report = {.arena = dr->arena};
+    g->report = &report;
     bool good = passes_run(g, dr->diags, &o);
+    g->report = NULL;
     if (dump.n) fputs(dump.s, stderr);
     if (command_has(&dr->cmd, O_TIME)) print_times(&o);
-    return good ? g : NULL;
+    return good && write_report(dr, &report) ? g : NULL;
 }
 
 static bool max_batch(Driver *dr, const Graph *g, int *out) {

@@ -163,10 +163,11 @@ struct Graph {
     Node *first, *last;
     VEC(GraphPort) inputs; /* run-time inputs only */
     VEC(GraphPort) outputs;
-    int *next_id;       /* shared with bodies */
-    bool has_bodies;    /* a body was made for one of its nodes, now or earlier */
-    const char *source; /* path, for reports */
-    char sha256[65];    /* of the source file */
+    int *next_id;          /* shared with bodies */
+    bool has_bodies;       /* a body was made for one of its nodes, now or earlier */
+    const char *source;    /* path, for reports */
+    struct Report *report; /* what passes write down about layers (passes/report.h); NULL where nobody asks */
+    char sha256[65];       /* of the source file */
 };
 
 Graph *graph_new(Arena *a, Graph *parent, const char *name);

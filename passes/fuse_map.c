@@ -1,11 +1,12 @@
 /* Element-wise nodes become Map nodes, and a Map whose only reader is another of the same shape moves into it: a chain
- * is then one loop that keeps its values in registers. Operands that are the same everywhere become constants of the
+ * is then one loop that keeps its values in registers. A cheap conversion from stored codes to floats moves into each
+ * of its readers, so that codes are what is stored. Operands that are the same everywhere become constants of the
  * program. Requires: composite operators expanded. Keeps: element-wise results to the bit. Breaks: canonical form (no
  * element-wise ONNX operator is left). */
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-enum { MOST_OPERANDS = 12, MOST_INSTRUCTIONS = 256 };
+enum { MOST_OPERANDS = 16, MOST_INSTRUCTIONS = 256, CHEAP_INSTRUCTIONS = 8 };
 
 typedef struct Fusion {
     ExprBuilder b;
@@ -40,8 +41,15 @@ static bool shape_survives(const Node *n) {
     return shape_equal(&s, &n->out[0]->type.shape);
 }
 
-static bool may_absorb(const Node *into, const Value *v) {
-    return v->def && v->def->op == OP_Map && used_once(v) && shape_equal(&v->type.shape, &into->out[0]->type.shape);
+/* A conversion of narrow integers to floats, which is cheaper to do again for each reader than to keep. */
+static bool is_cheap(const Node *map) {
+    int varying = 0;
+    for (int i = 0; i < map->n_in; i++) {
+        if (map->in[i]->constant) continue;
+        if (!elem_is_int(map->in[i]->type.elem) || elem_info[map->in[i]->type.elem].bits > 16) return false;
+        varying++;
+    }
+    return varying == 1 && map->expr->n <= CHEAP_INSTRUCTIONS && elem_is_float(map->out[0]->type.elem);
 }
 
 /* The program without what building it took. */
@@ -51,7 +59,21 @@ static const Expr *kept(Arena *a, const Expr *x) {
     return own;
 }
 
-static void make_map(Node *n) {
+static bool may_absorb(const Node *into, const Value *v) {
+    if (!v->def || v->def->op != OP_Map || !shape_equal(&v->type.shape, &into->out[0]->type.shape)) return false;
+    return used_once(v) || is_cheap(v->def);
+}
+
+static void erase_absorbed(Node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        Node *inner = n->in[i] ? n->in[i]->def : NULL;
+        if (!inner || inner->op != OP_Map) continue;
+        node_set_in(n, i, NULL);
+        if (node_is_dead(inner)) graph_erase(inner);
+    }
+}
+
+static Node *make_map(Node *n) {
     Arena *a = arena_nested(n->graph->arena);
     const Expr *own = expr_of_node(a, n);
     Fusion f = {.b = {.arena = a}};
@@ -82,8 +104,11 @@ static void make_map(Node *n) {
     Node *map = node_before(n, OP_Map, (int)f.in.n, f.in.at, 1);
     map->expr = kept(n->graph->arena, x_finish(&f.b, result, (int)f.in.n));
     infer_or_bug(map);
-    replace_node(n, map->out[0]);
+    graph_replace(n->graph, n->out[0], map->out[0]);
+    erase_absorbed(n);
+    graph_erase(n);
     arena_free(a);
+    return map;
 }
 
 static bool is_candidate(const Node *n) {
@@ -93,19 +118,22 @@ static bool is_candidate(const Node *n) {
     return true;
 }
 
-static void absorb_dead(Graph *g) {
-    for (Node *n = g->last, *prev; n; n = prev) {
-        prev = n->prev;
-        if (n->op == OP_Map && node_is_dead(n)) graph_erase(n);
-    }
+/* What was read twice, by maps that have become one, is now read once: another round takes it in. */
+static bool may_grow(const Node *map) {
+    for (int i = 0; i < map->n_in; i++)
+        if (may_absorb(map, map->in[i]) && (size_t)(map->n_in + map->in[i]->def->n_in) <= MOST_OPERANDS &&
+            map->expr->n + map->in[i]->def->expr->n <= MOST_INSTRUCTIONS)
+            return true;
+    return false;
 }
 
 bool pass_fuse_map(Graph *g, Diags *d) {
     (void)d;
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (is_candidate(n)) make_map(n);
+        if (!is_candidate(n)) continue;
+        Node *map = make_map(n);
+        while (may_grow(map)) map = make_map(map);
     }
-    absorb_dead(g);
     return true;
 }

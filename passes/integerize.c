@@ -13,7 +13,9 @@
 #include "ir/ops/window.h"
 #include "passes/codes.h"
 #include "passes/pass.h"
+#include "passes/report.h"
 #include "passes/rewrite.h"
+#include "quant/alphabet.h"
 #include "quant/scaled.h"
 
 /* ---- operands -------------------------------------------------------------------------------------------------- */
@@ -64,13 +66,37 @@ static Value *add_to(CodeTable *t, Node *n, Value *y, Value *addend) {
     return build_node(t->graph, n, n->loc, OP_Add, NULL, 2, (Value *[]){y, addend});
 }
 
+static const char *codes_str(CodeTable *t, const Value *v) {
+    Alphabet al;
+    Arena *a = t->graph->arena;
+    if (v->constant && alphabet_of(v->constant, &al)) return alphabet_str(a, &al);
+    Span s = range_span(&t->ranges, v);
+    const char *by = s.step > 1 ? arena_printf(a, " by %.0f", s.step) : "";
+    return arena_printf(a, "%s %.0f..%.0f%s", elem_info[v->type.elem].name, s.lo, s.hi, by);
+}
+
+/* Writes down what layer n has become. */
+static void describe(CodeTable *t, const Node *n, const Node *q) {
+    Report *r = t->graph->report;
+    if (!r) return;
+    LayerNote *note = report_layer(r, r->arena, n->loc, n->op);
+    Span s = range_span(&t->ranges, q->out[0]);
+    note->x = codes_str(t, q->in[0]);
+    note->w = codes_str(t, q->in[1]);
+    note->lo = s.lo;
+    note->hi = s.hi;
+}
+
 /* The integer product in front of n, or NULL where its sums might not fit. */
 static Value *product(CodeTable *t, Node *n, OpId op, Value *x, Value *w) {
     Node *q = graph_node(t->graph, n, op, n->loc, 2, (Value *[]){x, w}, 1);
     if (op != OP_QMatMul)
         for (int i = 0; i < n->n_attr; i++) node_set_attr(q, &n->attr[i]);
     infer_or_bug(q);
-    if (range_sums_fit(&t->ranges, q)) return q->out[0];
+    if (range_sums_fit(&t->ranges, q)) {
+        describe(t, n, q);
+        return q->out[0];
+    }
     graph_erase(q);
     t->why = "the sums may need more than 32 bits";
     return NULL;
@@ -234,11 +260,15 @@ static bool convert(CodeTable *t, Node *n) {
         return convert_matmul(t, n);
     case OP_AveragePool:
         return convert_average(t, n);
-    case OP_ReduceSum:
-        return convert_sum(t, n);
     default:
-        return false;
+        return convert_sum(t, n);
     }
+}
+
+static bool is_layer(const Node *n) {
+    bool sums = n->op == OP_Conv || n->op == OP_ConvTranspose || n->op == OP_Gemm || n->op == OP_MatMul ||
+                n->op == OP_AveragePool || n->op == OP_ReduceSum;
+    return sums && n->out[0]->type.elem == QCC_F32 && shape_count(&n->out[0]->type.shape) > 0;
 }
 
 bool pass_integerize(Graph *g, Diags *d) {
@@ -246,8 +276,11 @@ bool pass_integerize(Graph *g, Diags *d) {
     CodeTable t = {.graph = g, .ranges = {.arena = g->arena}};
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (n->n_out != 1 || !n->out[0] || n->out[0]->type.elem != QCC_F32) continue;
-        if (shape_count(&n->out[0]->type.shape) > 0) convert(&t, n);
+        if (!is_layer(n)) continue;
+        Loc loc = n->loc;
+        OpId op = n->op;
+        if (convert(&t, n) || !g->report || op == OP_AveragePool || op == OP_ReduceSum) continue;
+        report_layer(g->report, g->arena, loc, op)->why = t.why;
     }
     return true;
 }

@@ -123,6 +123,7 @@ static Span divide(Elem e, Span a, Span b) {
 
 static Span remainder_of(Elem e, Span a, Span b) {
     double most = fmax(fabs(b.lo), fabs(b.hi));
+    if (elem_is_float(e) && ((b.lo <= 0 && b.hi >= 0) || !isfinite(a.lo) || !isfinite(a.hi))) return span_of_elem(e);
     if (!elem_is_float(e)) most = fmax(0, most - 1);
     return fit(e, a.lo < 0 ? -fmin(most, -a.lo) : 0, a.hi > 0 ? fmin(most, a.hi) : 0, a.whole && b.whole, 1);
 }
@@ -222,7 +223,7 @@ static Span run_1(const XInst *i, Elem from, Span a) {
     case X_ABS:
         return absolute(i->elem, a);
     case X_SQRT:
-        return fit(i->elem, sqrt(fmax(a.lo, 0)), sqrt(fmax(a.hi, 0)), false, 0);
+        return a.lo < 0 ? span_of_elem(i->elem) : fit(i->elem, sqrt(a.lo), sqrt(a.hi), false, 0);
     case X_CAST:
         return cast(i->elem, from, a);
     case X_BITCAST:
@@ -275,4 +276,141 @@ static Span run(const XInst *i, const XInst *all, const Span *in, const Span *at
 
 void span_run(const Expr *e, const Span *in, Span *out) {
     for (int k = 0; k < e->n; k++) out[k] = run(&e->inst[k], e->inst, in, out);
+}
+
+/* ---- directions ------------------------------------------------------------------------------------------------- */
+
+static Direction flip(Direction d) { return d == DIR_UP ? DIR_DOWN : d == DIR_DOWN ? DIR_UP : d; }
+
+static Direction join(Direction p, Direction q) {
+    if (p == DIR_CONST || p == q) return q;
+    return q == DIR_CONST ? p : DIR_UNKNOWN;
+}
+
+/* d, kept or turned round by a factor of known sign. */
+static Direction by_sign(Direction d, Span factor) {
+    return factor.lo >= 0 ? d : factor.hi <= 0 ? flip(d) : DIR_UNKNOWN;
+}
+
+static Direction multiplied(Direction p, Direction q, Span a, Span b) {
+    if (p == DIR_CONST) return by_sign(q, a);
+    if (q == DIR_CONST) return by_sign(p, b);
+    return a.lo >= 0 && b.lo >= 0 ? join(p, q) : DIR_UNKNOWN;
+}
+
+static Direction divided(Direction p, Direction q, Span b) {
+    if (q != DIR_CONST || (b.lo <= 0 && b.hi >= 0)) return DIR_UNKNOWN;
+    return by_sign(p, b);
+}
+
+static Direction converted(Elem to, Elem from, Direction d, Span a) {
+    if (to == QCC_BOOL) return from == QCC_BOOL ? d : a.lo >= 0 ? d : DIR_UNKNOWN;
+    if (elem_is_float(to)) return d;
+    return trunc(a.lo) >= limit(to, false) && trunc(a.hi) <= limit(to, true) ? d : DIR_UNKNOWN;
+}
+
+/* The result goes from q to p where the condition becomes true. */
+static Direction selected(const XInst *i, const XInst *all, const Direction *d, const Span *at) {
+    if (d[i->a] == DIR_UNKNOWN) return DIR_UNKNOWN;
+    if (at[i->a].lo == 1) return d[i->b];
+    if (at[i->a].hi == 0) return d[i->c];
+    if (is_sign(i, all)) {
+        bool rises = span_is_number(at[i->b]) && at[i->b].lo >= 0 && at[all[i->c].b].hi <= 0;
+        return rises && span_is_number(at[all[i->c].b]) ? d[all[i->a].b] : DIR_UNKNOWN;
+    }
+    Direction both = join(d[i->b], d[i->c]), turn = d[i->a];
+    if (turn == DIR_CONST) return DIR_UNKNOWN;
+    Direction step = at[i->c].hi <= at[i->b].lo ? turn : at[i->b].hi <= at[i->c].lo ? flip(turn) : DIR_UNKNOWN;
+    return join(both, step);
+}
+
+static Direction direction_2(const XInst *i, const Direction *d, const Span *at) {
+    Direction p = d[i->a], q = d[i->b];
+    switch (i->op) {
+    case X_ADD:
+    case X_MIN:
+    case X_MAX:
+        return join(p, q);
+    case X_SUB:
+        return join(p, flip(q));
+    case X_MUL:
+        return multiplied(p, q, at[i->a], at[i->b]);
+    case X_DIV:
+        return divided(p, q, at[i->b]);
+    case X_AND:
+    case X_OR:
+        return i->elem == QCC_BOOL ? join(p, q) : DIR_UNKNOWN;
+    case X_SHL:
+    case X_SHR:
+        return q == DIR_CONST ? p : DIR_UNKNOWN;
+    case X_LT:
+    case X_LE:
+        return join(flip(p), q);
+    default:
+        return DIR_UNKNOWN;
+    }
+}
+
+static Direction direction_1(const XInst *i, const XInst *all, Direction p, Span a) {
+    switch (i->op) {
+    case X_NEG:
+        return flip(p);
+    case X_ABS:
+        return by_sign(p, a);
+    case X_CAST:
+        return converted(i->elem, all[i->a].elem, p, a);
+    case X_BITCAST:
+        return DIR_UNKNOWN;
+    default:
+        return p;
+    }
+}
+
+static bool arithmetic(XOp op) {
+    return op == X_ADD || op == X_SUB || op == X_MUL || op == X_NEG || op == X_ABS || op == X_SHL || op == X_DIV;
+}
+
+/* Integers may have wrapped, or floats have become infinite or, from there, NaN. */
+static bool escapes(const XInst *i, Span s) {
+    if (elem_is_float(i->elem)) return !isfinite(s.lo) || !isfinite(s.hi);
+    return arithmetic(i->op) && s.lo <= limit(i->elem, false) && s.hi >= limit(i->elem, true);
+}
+
+/* Of an instruction that depends on the input. */
+static Direction dependent(const XInst *i, const XInst *all, const Direction *d, const Span *at) {
+    if (i->op == X_SELECT) return selected(i, all, d, at);
+    if (i->op == X_EQ && i->a == i->b) return d[i->a] == DIR_UNKNOWN ? DIR_UNKNOWN : DIR_CONST; /* no NaN */
+    return x_op_info[i->op].n == 2 ? direction_2(i, d, at) : direction_1(i, all, d[i->a], at[i->a]);
+}
+
+/* An operand has this direction. */
+static bool has_direction(const XInst *i, const Direction *d, Direction wanted) {
+    int operands[] = {i->a, i->b, i->c};
+    for (int k = 0; k < x_op_info[i->op].n; k++)
+        if (d[operands[k]] == wanted) return true;
+    return false;
+}
+
+static bool depends(const XInst *i, const Direction *d) {
+    return has_direction(i, d, DIR_UP) || has_direction(i, d, DIR_DOWN) || has_direction(i, d, DIR_UNKNOWN);
+}
+
+Direction span_direction(const Expr *e, int input, const Span *at) {
+    Arena scratch = {0};
+    Direction *d = NEW_ARRAY(&scratch, Direction, e->n), result;
+    for (int k = 0; k < e->n; k++) {
+        const XInst *i = &e->inst[k];
+        if (i->op == X_INPUT) {
+            d[k] = i->k.i == input ? DIR_UP : DIR_CONST;
+        } else {
+            d[k] = depends(i, d) ? dependent(i, e->inst, d, at) : DIR_CONST;
+        }
+        if (escapes(i, at[k])) d[k] = DIR_UNKNOWN;
+        /* One number never falls, unless an operand may be a NaN, which spans leave out. It is no constant for all
+         * that: a zero may change its sign. */
+        if (d[k] == DIR_UNKNOWN && span_is_number(at[k]) && !has_direction(i, d, DIR_UNKNOWN)) d[k] = DIR_UP;
+    }
+    result = d[e->n - 1];
+    arena_free(&scratch);
+    return result;
 }
