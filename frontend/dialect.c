@@ -200,30 +200,34 @@ static float find_threshold(const Quantizer *q, int code) {
     return of_rank(hi);
 }
 
+/* Counted in whole numbers, then scaled: that is the rounding of step * code. */
 static void write_thresholds(Export *e, const Node *n, const Quantizer *q) {
-    int lo = quantizer_low(q), hi = quantizer_high(q);
+    int lo = quantizer_low(q), hi = quantizer_high(q), bits = 1;
     float *thr = NEW_ARRAY(e->arena, float, hi - lo);
     for (int k = lo; k < hi; k++) thr[k - lo] = find_threshold(q, k + 1);
-    const char *x = export_name(e, n->in[X_VALUE]);
-    const char *list =
-        export_constant(e, "thresholds", tensor_from_f32(e->arena, shape_of(2, (int64_t[]){1, hi - lo}), thr));
-    int bits = 1;
-    while (1 << bits <= hi - lo) bits++;
+    while (lo < 0 ? lo < -(1 << (bits - 1)) || hi >= 1 << (bits - 1) : hi >= 1 << bits) bits++;
+    Shape s = shape_of(2, (int64_t[]){1, hi - lo});
+    const char *x = export_name(e, n->in[X_VALUE]), *y = export_name(e, n->out[0]), *step = export_name(e, n->in[STEP]);
+    const char *list = export_constant(e, "thresholds", tensor_from_f32(e->arena, s, thr));
+    const char *codes = export_fresh(e, arena_printf(e->arena, "%s_codes", y));
     Onnx__NodeProto *p = qonnx_node(e, n, "MultiThreshold");
     node_proto_in(e->arena, p, x);
     node_proto_in(e->arena, p, list);
-    node_proto_out(e->arena, p, export_name(e, n->out[0]));
+    node_proto_out(e->arena, p, codes);
     node_proto_string(e->arena, p, "out_dtype", arena_printf(e->arena, "%s%d", lo < 0 ? "INT" : "UINT", bits));
-    node_proto_float(e->arena, p, "out_scale", q->step[0]);
-    node_proto_float(e->arena, p, "out_bias", (float)lo * q->step[0]);
+    node_proto_float(e->arena, p, "out_scale", 1);
+    node_proto_float(e->arena, p, "out_bias", (float)lo);
+    p = export_node(e, n, "", "Mul");
+    node_proto_in(e->arena, p, codes);
+    node_proto_in(e->arena, p, step);
+    node_proto_out(e->arena, p, y);
 }
 
-/* Codes lo..hi without a gap, and count * scale + bias rounds as code * scale does. */
+/* Codes without a gap. */
 static bool counts(const Quantizer *q) {
-    int lo = quantizer_low(q), hi = quantizer_high(q);
     for (int k = 0; k < q->n; k++)
         if (q->code[k + 1] != q->code[k] + 1) return false;
-    return lo == 0 || (lo == -1 && hi == 1);
+    return true;
 }
 
 /* The width whose range this is; 0 if there is none. */
@@ -246,7 +250,7 @@ static void qonnx_activation(Export *e, const Node *n, const Quantizer *q) {
     } else if (counts(q) && in_shape(n, X_VALUE)->rank >= 2) {
         write_thresholds(e, n, q);
     } else {
-        export_unsaid(e, n, "its levels are neither those of a width nor equally spaced from 0");
+        export_unsaid(e, n, "its levels lie at unequal distances");
     }
 }
 

@@ -15,12 +15,14 @@ static char *text(const char *s) { return (char *)(uintptr_t)s; }
 
 /* ---- names ---- */
 
-const char *export_fresh(Export *e, const char *like) {
+static const char *fresh(Export *e, Map *taken, const char *like) {
     const char *name = like;
-    for (int i = 1; map_get(&e->taken, name); i++) name = arena_printf(e->arena, "%s_%d", like, i);
-    map_put(e->arena, &e->taken, name, e);
+    for (int i = 1; map_get(taken, name); i++) name = arena_printf(e->arena, "%s_%d", like, i);
+    map_put(e->arena, taken, name, e);
     return name;
 }
+
+const char *export_fresh(Export *e, const char *like) { return fresh(e, &e->taken, like); }
 
 static void give_name(Export *e, const Value *v, const char *like) {
     if (map_get_ptr(&e->names, v)) return;
@@ -159,7 +161,7 @@ const char *export_name(Export *e, const Value *v) {
 Onnx__NodeProto *export_node(Export *e, const Node *n, const char *domain, const char *op) {
     Onnx__GraphProto *g = e->model->graph;
     Onnx__NodeProto *p = node_proto(e->arena, domain, op);
-    if (n->loc.node && *n->loc.node) p->name = text(n->loc.node);
+    if (n->loc.node && *n->loc.node) p->name = text(fresh(e, &e->nodes, n->loc.node));
     proto_push(e->arena, g->n_node, g->node, p);
     return p;
 }

@@ -15,6 +15,7 @@ typedef struct Export {
     int64_t opset;
     Map names;                /* Value -> its name in the file */
     Map taken;                /* names of tensors given so far */
+    Map nodes;                /* names of nodes */
     Map written;              /* constants that are initializers already */
     bool used[OP_COUNT];      /* operators whose functions are wanted */
     VEC(const char *) unsaid; /* nodes that cannot be written, and why */

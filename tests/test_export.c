@@ -271,7 +271,7 @@ static void other_dialects(void **state) {
     QUANTIZE(n, OP_QHwgq, "half", NULL, LIST(n, "", 0.5f), LIST(n, "", 3));
     QUANTIZE(n, OP_QMagnitude, "ternary", NULL, LIST(n, "", 1), single(n, 0.5f), LIST(n, "", 0, 1));
     graph_output(n->g, "y", n->x);
-    check_operators(n, DIALECT_QONNX, "MultiThreshold MultiThreshold");
+    check_operators(n, DIALECT_QONNX, "MultiThreshold Mul MultiThreshold Mul");
     refused(n, DIALECT_QDQ, "'half' (QHwgq)", "'ternary' (QMagnitude)");
     net_free(n);
     n = all_quantizers();
@@ -289,9 +289,10 @@ static void thresholds_are_exact(void **state) {
     size_t bytes;
     Onnx__ModelProto *m = export_model(n, DIALECT_QONNX, &data, &bytes);
     float thr[2];
-    assert_int_equal(m->graph->n_initializer, 1);
-    assert_int_equal(m->graph->initializer[0]->raw_data.len, sizeof thr);
-    memcpy(thr, m->graph->initializer[0]->raw_data.data, sizeof thr);
+    assert_int_equal(m->graph->n_initializer, 2);
+    assert_string_equal(m->graph->initializer[1]->name, "thresholds");
+    assert_int_equal(m->graph->initializer[1]->raw_data.len, sizeof thr);
+    memcpy(thr, m->graph->initializer[1]->raw_data.data, sizeof thr);
     assert_true(thr[0] == 0x1p-149f); /* any x > 0 */
     assert_true(thr[1] == __builtin_nextafterf(0.75f, 1));
     onnx__model_proto__free_unpacked(m, NULL);
