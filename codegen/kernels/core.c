@@ -12,14 +12,15 @@ int core_values(Core core) {
         return 4;
     case CORE_DOT16:
         return 2;
-    case CORE_XOR:
-        return 1; /* words are the elements */
+    case CORE_XOR: /* words are the elements */
+    case CORE_I32:
+        return 1;
     }
     return 1;
 }
 
 const char *core_name(Core core) {
-    static const char *const names[] = {"f32", "u8", "s8", "s16", "xor"};
+    static const char *const names[] = {"f32", "u8", "s8", "s16", "xor", "i32"};
     return names[core];
 }
 
@@ -95,6 +96,8 @@ Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc) {
         return x86 ? em_add(e, acc, pairs(e, a, b)) : one_by_one(e, a, b, acc, 16, true);
     case CORE_XOR:
         return em_add(e, acc, em_popcount(e, em_xor(e, a, b)));
+    case CORE_I32:
+        return em_add(e, acc, em_mul(e, a, b));
     }
     return acc;
 }

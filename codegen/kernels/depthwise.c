@@ -1,4 +1,5 @@
-/* Grouped float convolution of few channels per group, depthwise above all, with constant weights. Lanes are output
+/* Grouped convolution of few channels per group, depthwise above all, with constant weights, of floats (Conv) and of
+ * integers (QConv), which are widened to 32 bits. Lanes are output
  * channels of several groups at once; the input channels that they need are one vector or a few, and a constant shuffle
  * brings each lane its own.
  *
@@ -11,6 +12,7 @@
 #include "codegen/kernels/tile.h"
 
 typedef struct Depthwise {
+    Core core;
     Window w;
     int64_t images, channels;
     int inputs, per_group, lanes; /* input and output channels of one group */
@@ -21,7 +23,9 @@ enum { MAX_INPUT_VECTORS = 4, MAX_ROW_TAPS = 12, MAX_UNROLLED_TAPS = 64 };
 
 static bool depthwise_fits(KernelPlan *p, Depthwise *d) {
     const Node *n = p->node;
-    if (n->in[0]->type.elem != QCC_F32 || !n->in[1]->constant || !in_known(n, 2)) return false;
+    bool whole = n->op == OP_QConv;
+    d->core = whole ? CORE_I32 : CORE_F32;
+    if (!n->in[1]->constant || (!whole && (n->in[0]->type.elem != QCC_F32 || !in_known(n, 2)))) return false;
     if (shape_count(&n->out[0]->type.shape) <= 0 || shape_count(&n->in[0]->type.shape) <= 0) return false;
     const Shape *k = &n->in[1]->type.shape;
     d->w = window_wide(n);
@@ -38,7 +42,8 @@ static bool depthwise_fits(KernelPlan *p, Depthwise *d) {
 static PanelPack weight_pack(const Depthwise *d, const Tensor *t) {
     const int64_t *k = d->w.kernel;
     int64_t taps = k[0] * k[1] * k[2];
-    return (PanelPack){.tensor = t,
+    return (PanelPack){.core = d->core,
+                       .tensor = t,
                        .groups = 1,
                        .channels = d->channels,
                        .stride_c = d->inputs * taps,
@@ -61,13 +66,14 @@ bool plan_conv_depthwise(KernelPlan *p) {
     PanelPack pack = weight_pack(d, n->in[1]->constant);
     d->weights = plan_panels(p, n->in[1], &pack);
     d->bias = -1;
-    if (has_in(n, 2)) {
+    if (d->core == CORE_F32 && has_in(n, 2)) {
         p->in[2].packed = true;
         d->bias = plan_channel_pack(p, n->in[2], 1, d->channels, 1, d->lanes, 1);
     }
     p->macs = shape_count(&n->out[0]->type.shape) * d->w.kernel[0] * d->w.kernel[1] * d->w.kernel[2] * d->inputs;
     p->n_tasks = plan_tasks(p, d->images * d->w.out[0] * d->w.out[1], 2 * p->macs / d->lanes);
-    plan_name(p, "depthwise%dx%d_f32_%d", (int)d->w.kernel[1], (int)d->w.kernel[2], d->lanes);
+    plan_name(p, "depthwise%dx%d_%s_%d", (int)d->w.kernel[1], (int)d->w.kernel[2], elem_info[n->in[0]->type.elem].name,
+              d->lanes);
     return true;
 }
 
@@ -89,7 +95,10 @@ static void load_inputs(Strip *s, Reg p, Reg *in) {
     Emit *e = s->k->em;
     int groups = d->lanes / d->per_group, window = groups * d->inputs, present = s->active / d->per_group * d->inputs;
     int lane[MAX_LANES];
-    Reg all = em_load_part(e, em_vec(e, e->f32, window), p, 4, s->k->in[0].slack ? window : present);
+    Elem elem = s->k->in[0].elem;
+    Reg all = em_load_part(e, em_vec(e, em_mem_type(e, elem), window), p, elem_bytes(elem),
+                           s->k->in[0].slack ? window : present);
+    if (d->core == CORE_I32) all = any_as(e, elem, QCC_I32, all);
     for (int j = 0; j < d->inputs; j++) {
         for (int i = 0; i < d->lanes; i++) lane[i] = i / d->per_group * d->inputs + j;
         if (window == 1) /* one group of one input */
@@ -110,7 +119,7 @@ static void add_column(Strip *s, Reg row, int64_t col, const Reg *weight) {
         if (!loaded) load_inputs(s, em_at(s->k->em, row, col * axis_stride(&s->k->in[0], 2)), in);
         loaded = true;
         for (int j = 0; j < s->d->inputs; j++)
-            s->acc[pixel] = em_mul_add(s->k->em, in[j], weight[kw * s->d->inputs + j], s->acc[pixel]);
+            s->acc[pixel] = core_add(s->k->em, s->d->core, in[j], weight[kw * s->d->inputs + j], s->acc[pixel]);
     }
 }
 
@@ -118,7 +127,7 @@ static void add_column(Strip *s, Reg row, int64_t col, const Reg *weight) {
 static void add_row(Strip *s, Reg row, Reg weights) {
     const Depthwise *d = s->d;
     Emit *e = s->k->em;
-    RegType vec = em_vec(e, e->f32, d->lanes);
+    RegType vec = core_sum(e, d->core, d->lanes);
     Reg weight[MAX_ROW_TAPS];
     int taps = (int)d->w.kernel[2] * d->inputs;
     for (int t = 0; t < taps; t++) weight[t] = em_load(e, vec, em_at(e, weights, t * d->lanes * 4), d->lanes * 4);
@@ -150,7 +159,7 @@ static void add_rows(Strip *s, int axis, Reg x, Reg weights) {
 static void emit_strip(Strip *s, Reg x) {
     const Depthwise *d = s->d;
     Emit *e = s->k->em;
-    RegType vec = em_vec(e, e->f32, d->lanes);
+    RegType vec = core_sum(e, d->core, d->lanes);
     const Place *in = &s->k->in[0];
     Reg start = s->bias ? em_load(e, vec, s->bias, d->lanes * 4) : em_zero(e, vec);
     for (int i = 0; i < s->n; i++) s->acc[i] = start;

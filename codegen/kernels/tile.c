@@ -140,7 +140,7 @@ static void fill_cell(const PanelPack *p, int64_t at, int64_t left, uint8_t *dst
         memcpy(dst, &v, sizeof v);
         return;
     }
-    if (p->core == CORE_XOR) {
+    if (p->core == CORE_XOR || p->core == CORE_I32) {
         uint32_t word = (uint32_t)tensor_get_int(p->tensor, at);
         memcpy(dst, &word, sizeof word);
         return;

@@ -20,11 +20,12 @@
  *     DOT8    acc += the sum of four u8 of a times four s8 of b
  *     DOT8S   the same with four s8 of a, read as a + 128: the sums start at -128 * sum(b)
  *     DOT16   acc += the sum of two s16 of a times two s16 of b
- *     XOR     acc += the number of bits in which a and b differ */
-typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16, CORE_XOR } Core;
+ *     XOR     acc += the number of bits in which a and b differ
+ *     I32     acc += a * b, integers; of the depthwise kernel only, which widens a itself */
+typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16, CORE_XOR, CORE_I32 } Core;
 enum { CELL_BYTES = 4 };
 int core_values(Core core);                          /* of A in a cell */
-const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16", "xor": for kernel names */
+const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16", "xor", "i32": for kernel names */
 RegType core_sum(Emit *e, Core core, int lanes);     /* type of a vector of sums */
 Reg core_cell(Emit *e, Core core, Reg p, int lanes); /* the cell at p in every lane */
 Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc);
