@@ -19,6 +19,7 @@ static void fill_report(Program *p, CompileReport *r) {
     r->triple = p->target->triple;
     r->cpu = p->target->cpu;
     r->weight_bytes = p->weight_bytes;
+    r->prep_bytes = p->prep_bytes;
     r->work_bytes = p->work_bytes;
     r->scratch_bytes = p->scratch_bytes;
     for (size_t i = 0; i < p->steps.n; i++) {

@@ -14,6 +14,7 @@ typedef struct CodegenOptions {
     const char *features; /* "+avx2,-fma", or NULL */
     int level;            /* 0..3 */
     bool strict;          /* a fallback is an error */
+    bool prepared;        /* the file carries weights as kernels read them, none in fewer bits */
     bool steps;           /* keep the step table */
     int max_batch;        /* n of NAME_run */
     const char *options;  /* the command's flags, for the descriptor */

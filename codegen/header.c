@@ -63,7 +63,7 @@ static void add_sizes(Text *t, const Program *p, const char *up) {
     text_add(t, "#define %s_ALIGN %d\n", up, QCC_ALIGN);
     text_add(t, "#define %s_MAX_BATCH %d\n", up, p->options->max_batch);
     text_add(t, "#define %s_N_INPUTS %zu\n#define %s_N_OUTPUTS %zu\n", up, g->inputs.n, up, g->outputs.n);
-    text_add(t, "#define %s_PREP_BYTES ((size_t)0)\n", up);
+    text_add(t, "#define %s_PREP_BYTES ((size_t)%lld)\n", up, (long long)p->prep_bytes);
     text_add(t, "#define %s_WORK_BYTES(workers) ((size_t)%lld + (size_t)(workers) * (size_t)%lld)\n", up,
              (long long)p->work_bytes, (long long)p->scratch_bytes);
 }

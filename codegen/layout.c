@@ -428,7 +428,8 @@ static void collect_steps(Program *p) {
         for (size_t i = 0; i < s->plan.packs.n; i++) {
             const ConstPack *c = &s->plan.packs.at[i];
             const char *key = arena_printf(p->arena, "pack %p %s", (const void *)c->value, c->key);
-            s->packs[i] = blob_add(p, key, c->bytes, c->fill, c->ctx, NULL);
+            s->packs[i] = blob_crushed(p, key, c);
+            if (!s->packs[i]) s->packs[i] = blob_add(p, key, c->bytes, c->fill, c->ctx, NULL);
         }
     }
 }

@@ -106,13 +106,14 @@ static Reg step_table(Program *p) {
 static void emit_descriptor(Program *p, Reg prepare, Reg run) {
     const CodegenOptions *o = p->options;
     const Graph *g = p->graph;
-    Reg model = RECORD(p, u32(p, QCC_ABI_VERSION), u32(p, p->fallback ? QCC_MODEL_FALLBACK : 0), text_of(p, o->name),
-                       text_of(p, QCC_VERSION), text_of(p, g->sha256), text_of(p, o->options),
-                       text_of(p, arena_printf(p->arena, "%s %s", p->target->triple, p->target->cpu)),
-                       u32(p, g->inputs.n), u32(p, g->outputs.n), u32(p, o->steps ? p->steps.n : 0),
-                       u32(p, (uint64_t)o->max_batch), port_table(p, g->inputs.at, g->inputs.n),
-                       port_table(p, g->outputs.at, g->outputs.n), step_table(p), u64(p, (uint64_t)p->weight_bytes),
-                       u64(p, 0), u64(p, (uint64_t)p->work_bytes), u64(p, (uint64_t)p->scratch_bytes), prepare, run);
+    Reg model =
+        RECORD(p, u32(p, QCC_ABI_VERSION), u32(p, p->fallback ? QCC_MODEL_FALLBACK : 0), text_of(p, o->name),
+               text_of(p, QCC_VERSION), text_of(p, g->sha256), text_of(p, o->options),
+               text_of(p, arena_printf(p->arena, "%s %s", p->target->triple, p->target->cpu)), u32(p, g->inputs.n),
+               u32(p, g->outputs.n), u32(p, o->steps ? p->steps.n : 0), u32(p, (uint64_t)o->max_batch),
+               port_table(p, g->inputs.at, g->inputs.n), port_table(p, g->outputs.at, g->outputs.n), step_table(p),
+               u64(p, (uint64_t)p->weight_bytes), u64(p, (uint64_t)p->prep_bytes), u64(p, (uint64_t)p->work_bytes),
+               u64(p, (uint64_t)p->scratch_bytes), prepare, run);
     Reg symbol = LLVMAddGlobal(p->em->module, LLVMTypeOf(model), arena_printf(p->arena, "%s_qcc_model", o->name));
     LLVMSetInitializer(symbol, model);
     LLVMSetGlobalConstant(symbol, true);
@@ -230,6 +231,7 @@ static Reg emit_run(Program *p) {
     Reg bad = em_or(e, any_null(p, a.inputs, p->graph->inputs.at, p->graph->inputs.n),
                     any_null(p, a.outputs, p->graph->outputs.at, p->graph->outputs.n));
     if (p->work_bytes || p->scratch_bytes) bad = em_or(e, bad, em_is_null(e, a.work));
+    if (p->prep_bytes) bad = em_or(e, bad, em_is_null(e, a.prep));
     Reg below = em_sub(e, a.n, em_int(e, e->size, 1)); /* 0 wraps to the largest */
     Reg batch = em_compare_unsigned(e, CMP_LT, below, em_int(e, e->size, p->options->max_batch));
     Reg status =
@@ -241,11 +243,19 @@ static Reg emit_run(Program *p) {
     return fn;
 }
 
-static Reg emit_prepare(Program *p) {
+static Reg emit_prepare(Program *p, Reg weights) {
     Emit *e = p->em;
     Reg fn = em_function_new(e, arena_printf(p->arena, "%s_prepare", e->name), e->i32, 1, (RegType[]){e->ptr}, false);
     em_function_open(e, fn);
-    em_return(e, em_i32(e, QCC_OK));
+    Reg status = em_i32(e, QCC_OK);
+    if (p->prep_bytes) {
+        Reg none = em_is_null(e, em_param(fn, 0));
+        If some = em_if(e, em_not(e, none), 0, NULL);
+        crushed_emit(p, weights, em_param(fn, 0));
+        em_if_end(e, &some);
+        status = em_select(e, none, em_i32(e, QCC_BAD_POINTER), status);
+    }
+    em_return(e, status);
     return fn;
 }
 
@@ -275,6 +285,6 @@ static Reg declare_weights(Program *p, bool inside) {
 void module_emit(Program *p, bool weights_inside) {
     StepEmitter s = {.program = p, .weights = declare_weights(p, weights_inside)};
     for (size_t i = 0; i < p->steps.n; i++) p->steps.at[i]->fn = step_emit(&s, p->steps.at[i], (int)i);
-    Reg prepare = emit_prepare(p);
+    Reg prepare = emit_prepare(p, s.weights);
     emit_descriptor(p, prepare, emit_run(p));
 }

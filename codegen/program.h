@@ -34,6 +34,8 @@ typedef struct Blob {
     void (*fill)(void *ctx, uint8_t *dst);
     void *ctx;
     const void *data; /* instead of fill */
+    int code_bits;    /* not 0: codes of so many bits, written out as prep_bytes bytes by NAME_prepare */
+    int64_t prep_offset, prep_bytes;
 } Blob;
 
 typedef struct Step {
@@ -59,7 +61,7 @@ typedef struct Program {
     VEC(Step *) steps;
     VEC(Blob *) blobs;
     Map blob_keys;
-    int64_t weight_bytes, work_bytes, scratch_bytes;
+    int64_t weight_bytes, prep_bytes, work_bytes, scratch_bytes;
     bool fallback; /* some step calls a reference kernel */
     Emit *em;
 } Program;
@@ -75,6 +77,10 @@ void plan_run(Program *p);
 const Storage *storage_of(const Program *p, const Value *v);
 Blob *blob_add(Program *p, const char *key, int64_t bytes, void (*fill)(void *ctx, uint8_t *dst), void *ctx,
                const void *data);
+
+/* The pack as codes of few bits where its bytes have few values; else NULL. `pack` must outlive the program. */
+Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack);
+void crushed_emit(Program *p, Reg weights, Reg prep); /* writes all of them out */
 
 bool node_is_view(const Node *n); /* Reshape, Transpose, Slice, Expand, Concat: no step, only addresses */
 /* Places the outputs of view `n` on its operand's storage; false where strides cannot say it (some reshapes). */

@@ -197,6 +197,14 @@ static bool max_batch(Driver *dr, const Graph *g, int *out) {
     return true;
 }
 
+static bool weights_form(Driver *dr, bool *prepared) {
+    const char *form = command_get(&dr->cmd, O_WEIGHTS);
+    *prepared = form && strcmp(form, "prepared") == 0;
+    if (!form || *prepared || strcmp(form, "packed") == 0) return true;
+    diag(dr->diags, D_USAGE, LOC_NONE, "--weights takes packed or prepared, not '%s'", form);
+    return false;
+}
+
 bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, const char *header, CompileReport *report) {
     int64_t level;
     CodegenOptions o = {.name = command_get(&dr->cmd, O_NAME),
@@ -208,6 +216,7 @@ bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, cons
                         .options = dr->cmd.flags,
                         .header = header};
     if (!o.cpu) o.cpu = command_get(&dr->cmd, O_MARCH);
+    if (!weights_form(dr, &o.prepared)) return false;
     if (!command_count(dr, O_LEVEL, 0, 3, 2, &level) || !max_batch(dr, g, &o.max_batch)) return false;
     o.level = (int)level;
     if (!o.name) o.name = path_identifier(dr->arena, g->source);

@@ -82,7 +82,9 @@ static void run_once(Arena *a, const CompiledModel *m, const Tensor *const *in, 
         outputs[i] = guarded(a, q->outputs[i].bytes, (size_t)elem_bytes((Elem)q->outputs[i].elem), tail);
     void *work = guarded(a, q->work_bytes + workers * q->scratch_bytes, QCC_ALIGN, tail);
     qcc_exec exec = {workers, &workers, backwards};
-    assert_int_equal(q->run(inputs, outputs, 1, NULL, work, workers > 1 ? &exec : NULL), QCC_OK);
+    void *prep = q->prep_bytes ? guarded(a, q->prep_bytes, QCC_ALIGN, tail) : NULL;
+    assert_int_equal(q->prepare(prep), QCC_OK);
+    assert_int_equal(q->run(inputs, outputs, 1, prep, work, workers > 1 ? &exec : NULL), QCC_OK);
     for (uint32_t i = 0; i < q->n_inputs; i++)
         assert_memory_equal(inputs[i], tensor_dense(a, in[i])->data, q->inputs[i].bytes);
     for (uint32_t i = 0; i < q->n_outputs; i++) {

@@ -84,12 +84,28 @@ static void test_shapes(void **state) {
     }
 }
 
+/* Weights of few values are kept in as many bits and written out by NAME_prepare. */
+static void test_few_values(void **state) {
+    (void)state;
+    static const int64_t values[][16] = {
+        {-1, 1}, {-1, 0, 1}, {-4, -2, -1, 0, 1, 2, 4}, {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}};
+    static const int counts[] = {2, 3, 7, 16};
+    KernelCase *c = kernel_case_new();
+    for (size_t v = 0; v < COUNT_OF(values); v++)
+        for (size_t e = 0; e < 2; e++) {
+            Value *w = kernel_weight(c, QCC_I8, DIMS(80, 18, 3, 3)), *x = kernel_input(c, lefts[e], DIMS(1, 18, 5, 5));
+            Tensor *t = (Tensor *)(uintptr_t)w->constant;
+            for (int64_t i = 0; i < shape_count(&t->type.shape); i++)
+                tensor_set_int(t, i, values[v][(i * 7 + i / 11) % counts[v]]);
+            kernel_node(c, OP_QConv, "pads=1,1,1,1", 1, x, w);
+        }
+    kernel_case_check(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_reductions), cmocka_unit_test(test_extremes),   cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_few_values),
     };
     return TEST_RUN(tests);
 }

@@ -193,7 +193,9 @@ static const char *panel_key(Arena *a, const PanelPack *p) {
 
 int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack) {
     void *ctx = arena_copy(p->arena, pack, sizeof *pack);
-    return plan_pack(p, v, panel_key(p->arena, pack), panel_bytes(pack), panel_fill, ctx);
+    int made = plan_pack(p, v, panel_key(p->arena, pack), panel_bytes(pack), panel_fill, ctx);
+    p->packs.at[made].bytewise = pack->core == CORE_DOT8 || pack->core == CORE_DOT8S;
+    return made;
 }
 
 /* -128 times the sum of each channel's weights. */
