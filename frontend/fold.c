@@ -8,20 +8,15 @@
 
 #define SMALL_WORK 1e4 /* folded at any rate: shapes, axes, scalars */
 enum { SPLAT_BYTES = 4096 /* below that, equal elements are not looked for */ };
-#define FOLD_BYTES ((int64_t)16 << 20) /* of a result */
-#define FOLD_WORK 4e9                  /* elements touched over the whole import, roughly; bounds the time to seconds */
+#define FOLD_BYTES ((int64_t)16 << 20)
+#define FOLD_WORK 1e9 /* over the whole import; bounds the time to seconds */
 
-/* Operators whose result's elements are all elements of operand 0. */
-static const OpId movers[] = {
-    OP_Reshape, OP_Squeeze, OP_Unsqueeze, OP_Flatten,      OP_Identity,     OP_Transpose,
-    OP_Expand,  OP_Slice,   OP_Tile,      OP_DepthToSpace, OP_SpaceToDepth, OP_Split,
-};
-/* The first of them that may change the order. */
-enum { N_VIEWS = 5 };
+/* Operators whose result is operand 0 under another shape. */
+static const OpId views[] = {OP_Reshape, OP_Squeeze, OP_Unsqueeze, OP_Flatten, OP_Identity};
 
-static bool among(OpId op, const OpId *list, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (list[i] == op) return true;
+static bool is_view(OpId op) {
+    for (size_t i = 0; i < COUNT_OF(views); i++) {
+        if (views[i] == op) return true;
     }
     return false;
 }
@@ -44,56 +39,14 @@ static void fold_constant_of_shape(Import *imp, Node *n, Value **out) {
     replace_by_constants(imp, n, &t, out);
 }
 
-static bool all_splats(const Node *n) {
-    for (int i = 0; i < n->n_in; i++) {
-        if (n->in[i] && !n->in[i]->constant->splat) return false;
-    }
-    return n->n_in > 0;
-}
-
-static bool fold_moved(Import *imp, Node *n, Value **out) {
+static void fold_view(Import *imp, Node *n, Value **out) {
     const Tensor *from = n->in[0]->constant;
-    bool view = among(n->op, movers, N_VIEWS);
-    if (!view && !(from->splat && among(n->op, movers, COUNT_OF(movers)))) return false;
-    const Tensor **t = new_results(imp, n);
-    for (int i = 0; i < n->n_out; i++) {
-        if (!n->out[i]) continue;
-        Tensor *r = NEW(imp->arena, Tensor);
-        *r = (Tensor){.type = n->out[i]->type, .splat = from->splat, .data = from->data};
-        t[i] = r;
-    }
-    replace_by_constants(imp, n, t, out);
-    return true;
+    Tensor *r = NEW(imp->arena, Tensor);
+    *r = (Tensor){.type = n->out[0]->type, .splat = from->splat, .data = from->data};
+    replace_by_constants(imp, n, (const Tensor *[]){r}, out);
 }
 
 /* ---- evaluation ---- */
-
-typedef struct Cost {
-    int64_t bytes; /* of the results */
-    double work;
-} Cost;
-
-/* Element-wise operators on splats make a splat. Otherwise element-wise work is that of the result; of a contraction it
- * is at most every result with every operand. */
-static Cost cost_of(const Node *n) {
-    Cost c = {0};
-    bool elementwise = op_def(n->op)->kind == OP_EXPR;
-    if (elementwise && all_splats(n)) return c;
-    double out = 0, in = 0;
-    for (int i = 0; i < n->n_out; i++) {
-        if (!n->out[i]) continue;
-        c.bytes += type_bytes(&n->out[i]->type);
-        out += (double)shape_count(&n->out[i]->type.shape);
-    }
-    for (int i = 0; i < n->n_in; i++) {
-        if (!n->in[i]) continue;
-        double count = (double)shape_count(&n->in[i]->type.shape);
-        if (count > in) in = count;
-    }
-    if (op_is_static(n->op)) in = 0; /* not looked at */
-    c.work = elementwise || among(n->op, movers, COUNT_OF(movers)) ? out + in : (out + 1) * (in + 1);
-    return c;
-}
 
 /* A dense tensor of equal elements as a splat. */
 static const Tensor *shrink(Import *imp, Tensor *t) {
@@ -142,8 +95,10 @@ bool fold_node(Import *imp, Node *n, Value **out) {
     if (!(all_constant(n) || op_is_static(n->op)) || op_def(n->op)->kind == OP_CONTROL) return true;
     if (n->op == OP_ConstantOfShape) {
         fold_constant_of_shape(imp, n, out);
-    } else if (op_is_static(n->op) || !fold_moved(imp, n, out)) {
-        Cost c = cost_of(n);
+    } else if (is_view(n->op)) {
+        fold_view(imp, n, out);
+    } else {
+        EvalCost c = node_eval_cost(n);
         if (c.bytes > FOLD_BYTES || (c.work > SMALL_WORK && imp->fold_work + c.work > FOLD_WORK)) return true;
         imp->fold_work += c.work;
         return evaluate(imp, n, out);

@@ -200,6 +200,11 @@ bool node_eval(Arena *a, Diags *d, const Node *n, const Tensor *const *in, Tenso
         if (n->in[i] && !type_equal(&n->in[i]->type, &in[i]->type)) bug("eval: operand %d of %s", i, def->name);
     }
     for (int i = 0; i < n->n_out; i++) out[i] = NULL;
+    if (op_only_moves(n->op) && !n->expr && in[0]->splat) {
+        for (int i = 0; i < n->n_out; i++)
+            if (n->out[i]) out[i] = tensor_splat(a, n->out[i]->type, in[0]->data);
+        return true;
+    }
     switch (def->kind) {
     case OP_EXPR:
         eval_elementwise(a, n, in, out);

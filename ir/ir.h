@@ -217,9 +217,16 @@ Graph *graph_parse(Arena *a, Diags *d, const char *file, const char *text, size_
 void graph_verify(const Graph *g, const char *stage);
 
 /* Computes one node on given operands with the reference kernels; out[i] are new tensors in `a` (NULL for outputs not
- * wanted), dense but for element-wise nodes on nothing but splats and single elements, which give a splat. False after
- * a diagnostic (an index out of range, a division by zero). */
+ * wanted), dense but for element-wise nodes on nothing but splats and single elements and for moves of a splat, which
+ * give a splat. False after a diagnostic (an index out of range, a division by zero). */
 bool node_eval(Arena *a, Diags *d, const Node *n, const Tensor *const *in, Tensor **out);
+/* What node_eval would take on the constants among its operands, roughly: memory for results and for splats that are
+ * written out, and elements touched (some 10 ns each at worst). */
+typedef struct EvalCost {
+    int64_t bytes;
+    double work;
+} EvalCost;
+EvalCost node_eval_cost(const Node *n);
 /* Evaluates a whole graph without control flow. in: one per graph input, of its type; out[i]: new dense tensors in `a`.
  * `seen`, if not NULL, is called on every value computed; the tensor lives only as long as the graph still needs it. */
 bool graph_eval(Arena *a, Diags *d, const Graph *g, const Tensor *const *in, Tensor **out,

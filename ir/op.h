@@ -125,6 +125,9 @@ OpId op_find(const char *name); /* OP_NONE if there is none */
 /* True for operators whose result follows from their operands' types alone (Shape, Size, EyeLike): they can be expanded
  * into a constant whatever their operands are. */
 bool op_is_static(OpId op);
+/* True for operators whose results hold elements of operand 0 and nothing else (Transpose, Slice, Tile): of a splat
+ * they make splats. */
+bool op_only_moves(OpId op);
 
 /* Sets attributes as expand_node gives them: "axes=1,2 keepdims=0 mode=linear". Unknown ones are a bug(). */
 void node_set_attrs_text(Node *n, const char *text);

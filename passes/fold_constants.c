@@ -4,23 +4,28 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-enum { FOLD_BYTES_CAP = 1 << 24 };
+#define FOLD_BYTES_CAP ((int64_t)1 << 24)
+#define SMALL_WORK 1e4
+#define FOLD_WORK 2e9 /* of one run of the pass: seconds */
 
+/* Bytes of operands that are written out already. */
 static bool operands_constant(const Node *n, int64_t *bytes) {
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i]) continue;
         if (!n->in[i]->constant) return false;
-        *bytes += type_bytes(&n->in[i]->type);
+        if (!n->in[i]->constant->splat) *bytes += type_bytes(&n->in[i]->type);
     }
     return true;
 }
 
-static bool worth_folding(const Node *n) {
-    int64_t in_bytes = 0, out_bytes = 0;
+static bool worth_folding(const Node *n, double *work) {
+    int64_t in_bytes = 0;
     if (n->n_in == 0 || !operands_constant(n, &in_bytes) || op_def(n->op)->kind == OP_CONTROL) return false;
-    for (int i = 0; i < n->n_out; i++)
-        if (n->out[i]) out_bytes += type_bytes(&n->out[i]->type);
-    return out_bytes <= i64_max(in_bytes, FOLD_BYTES_CAP);
+    EvalCost c = node_eval_cost(n);
+    if (c.bytes > i64_max(in_bytes, FOLD_BYTES_CAP)) return false;
+    if (c.work > SMALL_WORK && *work + c.work > FOLD_WORK) return false;
+    *work += c.work;
+    return true;
 }
 
 static const Tensor *compact(Arena *a, const Tensor *t) {
@@ -44,9 +49,10 @@ static bool fold_node(Graph *g, Diags *d, Node *n) {
 }
 
 bool pass_fold_constants(Graph *g, Diags *d) {
+    double work = 0;
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (worth_folding(n) && !fold_node(g, d, n)) return false;
+        if (worth_folding(n, &work) && !fold_node(g, d, n)) return false;
     }
     return true;
 }
