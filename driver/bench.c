@@ -19,7 +19,7 @@ static double median(double *v, size_t n) {
 static int64_t choose_runs(int64_t asked, double seconds_each) {
     if (asked) return asked;
     double fit = 1.0 / (seconds_each > 1e-9 ? seconds_each : 1e-9);
-    return fit < LEAST_RUNS ? LEAST_RUNS : fit > MOST_RUNS ? MOST_RUNS : (int64_t)fit;
+    return fit<(double)LEAST_RUNS ? LEAST_RUNS : fit>(double) MOST_RUNS ? MOST_RUNS : (int64_t)fit;
 }
 
 static double timed_run(const Session *s, size_t n) {

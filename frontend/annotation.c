@@ -96,7 +96,7 @@ static bool starts_with(const char *s, const char *with) { return strncmp(s, wit
 static bool whole_width(const char *s, double *bits) {
     char *end;
     *bits = strtod(s, &end);
-    return end != s && !*end && *bits >= 1 && *bits <= MAX_WIDTH && *bits == floor(*bits);
+    return end != s && !*end && *bits >= 1 && *bits <= (double)MAX_WIDTH && *bits == floor(*bits);
 }
 
 static bool read_datatype(const char *name, Domain *d) {

@@ -50,7 +50,7 @@ float scale_find(const float *v, int64_t n, int64_t stride) {
     float least, most;
     if (!extremes(v, n, stride, &least, &most)) return 0;
     if (most == 0) return 1;
-    for (int k = 1; k <= SCALED_MOST && (double)most / least * k <= SCALED_MOST + 0.5; k++) {
+    for (int k = 1; k <= SCALED_MOST && (double)most / least * k <= (double)SCALED_MOST + 0.5; k++) {
         double guess = (double)least / k, lo = 0, hi = INFINITY;
         int64_t i = 0;
         while (i < n && narrow(v[i * stride], guess, &lo, &hi)) i++;

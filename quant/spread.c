@@ -191,7 +191,7 @@ double steps_scale(const Steps *q, const Spread *s) {
     enum { POINTS = 40 };
     double hi = 1.05 * spread_max_abs(s) / top_level(q), best = hi, least = INFINITY;
     if (!(hi > 0)) return 1;
-    double ratio = pow(1.0 / 50, 1.0 / POINTS);
+    double ratio = pow(1.0 / 50, 1.0 / (double)POINTS);
     for (int i = 0; i <= POINTS; i++) {
         double scale = hi * pow(ratio, i), error = steps_error(q, s, scale);
         if (error < least) least = error, best = scale;
