@@ -201,12 +201,13 @@ static float find_threshold(const Quantizer *q, int code) {
 }
 
 /* Counted in whole numbers, then scaled: that is the rounding of step * code. */
-static void write_thresholds(Export *e, const Node *n, const Quantizer *q) {
-    int lo = quantizer_low(q), hi = quantizer_high(q), bits = 1;
-    float *thr = NEW_ARRAY(e->arena, float, hi - lo);
-    for (int k = lo; k < hi; k++) thr[k - lo] = find_threshold(q, k + 1);
+static void write_thresholds(Export *e, const Node *n, const Quantizer *q, int rise) {
+    int lo = quantizer_low(q), hi = quantizer_high(q), count = (hi - lo) / rise, bits = 1;
+    float *thr = NEW_ARRAY(e->arena, float, count);
+    for (int k = 0; k < count; k++) thr[k] = find_threshold(q, lo + (k + 1) * rise);
     while (lo < 0 ? lo < -(1 << (bits - 1)) || hi >= 1 << (bits - 1) : hi >= 1 << bits) bits++;
-    Shape s = shape_of(2, (int64_t[]){1, hi - lo});
+    Shape s = shape_of(2, (int64_t[]){1, count});
+    const char *range = arena_printf(e->arena, "%s%d", lo < 0 ? "INT" : "UINT", bits);
     const char *x = export_name(e, n->in[X_VALUE]), *y = export_name(e, n->out[0]), *step = export_name(e, n->in[STEP]);
     const char *list = export_constant(e, "thresholds", tensor_from_f32(e->arena, s, thr));
     const char *codes = export_fresh(e, arena_printf(e->arena, "%s_codes", y));
@@ -214,8 +215,8 @@ static void write_thresholds(Export *e, const Node *n, const Quantizer *q) {
     node_proto_in(e->arena, p, x);
     node_proto_in(e->arena, p, list);
     node_proto_out(e->arena, p, codes);
-    node_proto_string(e->arena, p, "out_dtype", arena_printf(e->arena, "%s%d", lo < 0 ? "INT" : "UINT", bits));
-    node_proto_float(e->arena, p, "out_scale", 1);
+    node_proto_string(e->arena, p, "out_dtype", lo == -1 && rise == 2 ? "BIPOLAR" : range);
+    node_proto_float(e->arena, p, "out_scale", (float)rise);
     node_proto_float(e->arena, p, "out_bias", (float)lo);
     p = export_node(e, n, "", "Mul");
     node_proto_in(e->arena, p, codes);
@@ -223,11 +224,12 @@ static void write_thresholds(Export *e, const Node *n, const Quantizer *q) {
     node_proto_out(e->arena, p, y);
 }
 
-/* Codes without a gap. */
-static bool counts(const Quantizer *q) {
-    for (int k = 0; k < q->n; k++)
-        if (q->code[k + 1] != q->code[k] + 1) return false;
-    return true;
+/* The distance of the codes; 0 where they have several. */
+static int common_rise(const Quantizer *q) {
+    int rise = q->n ? q->code[1] - q->code[0] : 1;
+    for (int k = 1; k < q->n; k++)
+        if (q->code[k + 1] - q->code[k] != rise) return 0;
+    return rise;
 }
 
 /* The width whose range this is; 0 if there is none. */
@@ -247,8 +249,8 @@ static void qonnx_activation(Export *e, const Node *n, const Quantizer *q) {
     if (bits || q->form == QUANT_SIGN) {
         const char *x = export_name(e, n->in[X_VALUE]), *step = export_name(e, n->in[STEP]);
         write_quant(e, n, x, step, bits == 0, bits, is_signed, narrow);
-    } else if (counts(q) && in_shape(n, X_VALUE)->rank >= 2) {
-        write_thresholds(e, n, q);
+    } else if (common_rise(q) && in_shape(n, X_VALUE)->rank >= 2) {
+        write_thresholds(e, n, q, common_rise(q));
     } else {
         export_unsaid(e, n, "its levels lie at unequal distances");
     }

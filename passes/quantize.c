@@ -80,6 +80,11 @@ static const Layer *same_input(const Job *j, const Layer *l) {
     return NULL;
 }
 
+/* Methods for what a ReLU has passed. Values of both signs, as between linear bottlenecks, are not theirs. */
+static bool needs_rectified(SchemeId id) {
+    return id == SCHEME_hwgq || id == SCHEME_pact || id == SCHEME_dorefa || id == SCHEME_qn;
+}
+
 static bool fit_input(Job *j, Layer *l) {
     Spread s;
     const Layer *same = same_input(j, l);
@@ -89,7 +94,9 @@ static bool fit_input(Job *j, Layer *l) {
         return true;
     }
     if (!find_spread(j, l, &s)) return false;
-    l->input = scheme_fit_activations(j->a, &l->scheme, &s, &j->o->range);
+    Scheme scheme = l->scheme;
+    if (s.min < 0 && needs_rectified(scheme.id)) scheme = (Scheme){.id = SCHEME_lsq, .a_bits = scheme.a_bits};
+    l->input = scheme_fit_activations(j->a, &scheme, &s, &j->o->range);
     return true;
 }
 

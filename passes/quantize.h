@@ -3,7 +3,8 @@
  *
  * Layers are Conv, ConvTranspose, Gemm and MatMul with constant weights. Behind each fit the layer's bias, or the
  * statistics of the batch normalisation that follows it, are moved so that means (and variances) are what they were in
- * float. The result is a graph for onnx_export, or for the passes. */
+ * float. Values of both signs are quantized as lsq does where a method is for rectified ones. The result is a graph for
+ * onnx_export, or for the passes. */
 #ifndef QCC_PASSES_QUANTIZE_H
 #define QCC_PASSES_QUANTIZE_H
 
