@@ -176,7 +176,8 @@ static bool from_channels(const Program *p, const Value *v, int depth) {
     if (!v->def || depth == 0 || v->type.shape.rank < 3) return false;
     const Wish *w = out_wish(p, v);
     if (w && w->order != ORDER_ANY) return w->order == ORDER_CHANNELS;
-    if (v->def->op != OP_Map && v->def->op != OP_Concat && v->def->op != OP_Pad && v->def->op != OP_Slice) return false;
+    OpId op = v->def->op;
+    if (op != OP_Map && op != OP_Concat && op != OP_Pad && op != OP_Slice && op != OP_Gather) return false;
     for (int i = 0; i < v->def->n_in; i++) {
         const Value *in = v->def->in[i];
         if (in && in->type.shape.rank == v->type.shape.rank && from_channels(p, in, depth - 1)) return true;

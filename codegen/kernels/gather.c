@@ -29,6 +29,71 @@ static void copy(KernelEmit *k, Nest *n, Elem elem, Reg to, Reg from) {
 
 /* ---- Gather -------------------------------------------------------------------------------------------------- */
 
+/* Constant indices along an axis of unit stride, as resizing has them: a vector of results comes from one vector or two
+ * of the operand by a constant shuffle where its indices lie close together.
+ *
+ *     for each line:  for each vector of results:  out[...] = shuffle(data[first ...], data[first + lanes ...]) */
+enum { MAX_SHUFFLED = 2048 }; /* results of a line: they are unrolled */
+
+typedef struct Shuffle {
+    Emit *em;
+    RegType type; /* of a vector */
+    Reg line;     /* address of the operand's first element */
+    int64_t n;    /* elements of the operand's line */
+    int lanes, bytes;
+} Shuffle;
+
+static Reg shuffle_load(const Shuffle *s, int64_t at) {
+    int active = (int)i64_min(s->lanes, s->n - at);
+    return em_load_part(s->em, s->type, em_at(s->em, s->line, at * s->bytes), s->bytes, active);
+}
+
+/* Results `place[0 .. active-1]` of the line, as a vector. */
+static Reg shuffled(const Shuffle *s, const int64_t *place, int active) {
+    int *index = NEW_ARRAY(s->em->arena, int, s->lanes);
+    int64_t lo = place[0], hi = place[0];
+    for (int i = 1; i < active; i++) lo = i64_min(lo, place[i]), hi = i64_max(hi, place[i]);
+    int many = hi - lo < s->lanes ? 1 : 2;
+    int64_t first = i64_max(0, i64_min(lo, s->n - many * s->lanes));
+    if (s->lanes > 1 && hi - first < 2 * s->lanes) {
+        for (int i = 0; i < s->lanes; i++) index[i] = i < active ? (int)(place[i] - first) : 0;
+        Reg second = hi - first < s->lanes ? NULL : shuffle_load(s, first + s->lanes);
+        return em_shuffle(s->em, shuffle_load(s, first), second, s->lanes, index);
+    }
+    Reg v = em_undef(s->em, s->type);
+    for (int i = 0; i < active; i++) {
+        Reg x = em_load(s->em, em_scalar_type(v), em_at(s->em, s->line, place[i] * s->bytes), s->bytes);
+        v = em_insert(s->em, v, x, i);
+    }
+    return v;
+}
+
+static bool can_shuffle(const KernelEmit *k, int axis) {
+    const Tensor *index = k->node->in[1]->constant;
+    return index && index->type.shape.rank == 1 && shape_count(&index->type.shape) <= MAX_SHUFFLED &&
+           place_unit(&k->in[0], axis) && place_unit(&k->out[0], axis);
+}
+
+static void emit_shuffles(KernelEmit *k, int axis) {
+    Emit *e = k->em;
+    const Place *data = &k->in[0], *out = &k->out[0];
+    Shuffle s = {.em = e, .n = data->shape.dim[axis], .bytes = elem_bytes(data->elem)};
+    int64_t count, *place = tensor_ints(e->arena, k->node->in[1]->constant, &count);
+    for (int64_t i = 0; i < count; i++)
+        place[i] = i64_max(0, i64_min(place[i] < 0 ? place[i] + s.n : place[i], s.n - 1));
+    s.lanes = target_lanes(k->target, 8 * s.bytes);
+    while (s.lanes > 1 && s.lanes / 2 >= count) s.lanes /= 2;
+    s.type = em_vec(e, em_mem_type(e, data->elem), s.lanes);
+    Lines l = lines_open(k, &out->shape, 1u << axis);
+    Reg to = place_address(e, out, l.idx);
+    s.line = place_address(e, data, l.idx);
+    for (int64_t i = 0; i < count; i += s.lanes) {
+        int active = (int)i64_min(s.lanes, count - i);
+        em_store_part(e, shuffled(&s, place + i, active), em_at(e, to, i * s.bytes), s.bytes, active);
+    }
+    lines_close(k, &l);
+}
+
 static int gather_axis(Arena *a, const Node *n) {
     Pack pack = {0};
     node_pack(a, n, &pack);
@@ -39,6 +104,7 @@ bool plan_gather(KernelPlan *p) {
     const Node *n = p->node;
     if (in_shape(n, 0)->dim[gather_axis(p->arena, n)] == 0) return false;
     p->n_tasks = lines_tasks(p, in_shape(n, 1), 0, shape_count(&n->out[0]->type.shape));
+    p->reads_constants = n->in[1]->constant != NULL;
     plan_name(p, "%s_gather", elem_info[n->in[0]->type.elem].name);
     return true;
 }
@@ -47,6 +113,10 @@ void emit_gather(KernelEmit *k) {
     Emit *e = k->em;
     const Place *data = &k->in[0], *index = &k->in[1], *out = &k->out[0];
     int axis = gather_axis(e->arena, k->node), many = index->shape.rank;
+    if (can_shuffle(k, axis)) {
+        emit_shuffles(k, axis);
+        return;
+    }
     Lines l = lines_open(k, &index->shape, 0);
     Reg i = wrap(e, load_index(e, index, l.idx), data->shape.dim[axis]);
     Index at[MAX_RANK] = {{0}};

@@ -274,7 +274,7 @@ static Taps make_taps(Arena *arena, const Plan *p, const Axis *a) {
 /* ---- building ------------------------------------------------------------------------------------------------------
  */
 
-/* Column j of the places, or of the weights along axis 1 of a rank-3 tensor. */
+/* Column j of the places, or of the weights along the axis. */
 static Value *place_column(Expand *e, const Taps *t, int64_t j) {
     int64_t *v = NEW_ARRAY(e->graph->arena, int64_t, t->out);
     for (int64_t i = 0; i < t->out; i++) v[i] = t->place[i * t->taps + j];
@@ -287,50 +287,54 @@ static Value *weights(Expand *e, Elem elem, Shape s, const double *from, int64_t
     return expand_constant(e, w);
 }
 
+static Value *gather(Expand *e, Value *x, int axis, Value *places) {
+    return EXPAND(e, Gather, arena_printf(e->graph->arena, "axis=%d", axis), x, places);
+}
+
 /* Few taps: one gather and one multiplication each. */
-static Value *sum_taps(Expand *e, Value *x, const Taps *t) {
+static Value *sum_taps(Expand *e, Value *x, int axis, const Taps *t) {
+    Shape along = shape_along(x->type.shape.rank, axis, t->out);
     Value *y = NULL;
     for (int64_t j = 0; j < t->taps; j++) {
-        Value *v = EXPAND(e, Gather, "axis=1", x, place_column(e, t, j));
-        v = EXPAND(e, Mul, NULL, v, weights(e, x->type.elem, shape_along(3, 1, t->out), t->weight + j, t->taps));
+        Value *v = gather(e, x, axis, place_column(e, t, j));
+        v = EXPAND(e, Mul, NULL, v, weights(e, x->type.elem, along, t->weight + j, t->taps));
         y = y ? EXPAND(e, Add, NULL, y, v) : v;
     }
     return y;
 }
 
-/* Many taps: all neighbours side by side, then one reduction. */
-static Value *reduce_taps(Expand *e, Value *x, const Taps *t) {
-    Shape table = shape_of(2, (int64_t[]){t->out, t->taps}), along = shape_of(4, (int64_t[]){1, t->out, t->taps, 1});
+/* Many taps: all neighbours side by side, then one reduction. In three dimensions, as a fourth comes in. */
+static Value *reduce_taps(Expand *e, Value *x, int axis, const Taps *t) {
+    Shape s = x->type.shape, table = shape_of(2, (int64_t[]){t->out, t->taps}),
+          along = shape_of(4, (int64_t[]){1, t->out, t->taps, 1});
+    int64_t outer = 1, inner = 1;
+    for (int i = 0; i < axis; i++) outer *= s.dim[i];
+    for (int i = axis + 1; i < s.rank; i++) inner *= s.dim[i];
+    Shape flat = shape_of(3, (int64_t[]){outer, s.dim[axis], inner});
     Value *places = expand_constant(e, tensor_from_ints(e->graph->arena, QCC_I64, table, t->place));
-    Value *v = EXPAND(e, Gather, "axis=1", x, places);
+    Value *v = gather(e, expand_reshape(e, x, &flat), 1, places);
     v = EXPAND(e, Mul, NULL, v, weights(e, x->type.elem, along, t->weight, 1));
-    Shape s = shape_of(3, (int64_t[]){x->type.shape.dim[0], t->out, x->type.shape.dim[2]});
+    s.dim[axis] = t->out;
     return expand_reshape(e, expand_reduce(e, OP_ReduceSum, v, 1, (int64_t[]){2}), &s);
 }
 
-static Value *extrapolate(Expand *e, const Plan *p, Value *y, const Taps *t) {
+static Value *extrapolate(Expand *e, const Plan *p, Value *y, int axis, const Taps *t) {
     bool any = false;
     for (int64_t i = 0; i < t->out; i++) any |= t->outside[i];
     if (!any) return y;
-    Tensor *mask = tensor_new(e->graph->arena, (Type){QCC_BOOL, shape_along(3, 1, t->out)});
+    Tensor *mask = tensor_new(e->graph->arena, (Type){QCC_BOOL, shape_along(y->type.shape.rank, axis, t->out)});
     for (int64_t i = 0; i < t->out; i++) tensor_set_int(mask, i, t->outside[i]);
     return EXPAND(e, Where, NULL, expand_constant(e, mask), expand_scalar(e, y->type.elem, p->extrapolation), y);
 }
 
 static Value *resize_axis(Expand *e, const Plan *p, int axis, Value *x) {
-    Shape s = x->type.shape;
-    int64_t outer = 1, inner = 1;
-    for (int i = 0; i < axis; i++) outer *= s.dim[i];
-    for (int i = axis + 1; i < s.rank; i++) inner *= s.dim[i];
-    Shape flat = shape_of(3, (int64_t[]){outer, s.dim[axis], inner});
     Taps t = make_taps(e->graph->arena, p, &p->axis[axis]);
-    Value *v = expand_reshape(e, x, &flat), *y;
+    Value *y;
     if (p->mode == NEAREST)
-        y = EXPAND(e, Gather, "axis=1", v, place_column(e, &t, 0));
+        y = gather(e, x, axis, place_column(e, &t, 0));
     else
-        y = t.taps <= 4 ? sum_taps(e, v, &t) : reduce_taps(e, v, &t);
-    s.dim[axis] = t.out;
-    return expand_reshape(e, extrapolate(e, p, y, &t), &s);
+        y = t.taps <= 4 ? sum_taps(e, x, axis, &t) : reduce_taps(e, x, axis, &t);
+    return extrapolate(e, p, y, axis, &t);
 }
 
 static bool changes(const Plan *p, const Axis *a) {
