@@ -135,6 +135,28 @@ static void test_places(void **state) {
     kernel_case_check(c);
 }
 
+/* Long enough for vectors, with ties, NaN and ends that are no vector. */
+static void test_long_lines(void **state) {
+    (void)state;
+    static const Elem elems[] = {QCC_F32, QCC_F64, QCC_F16, QCC_I8, QCC_U16, QCC_I64};
+    static const int64_t lengths[] = {16, 32, 33, 100, 257};
+    KernelCase *c = kernel_case_new();
+    Random r = {15};
+    for (size_t i = 0; i < COUNT_OF(elems); i++)
+        for (size_t n = 0; n < COUNT_OF(lengths); n++) {
+            Type t = {elems[i], DIMS(3, lengths[n])};
+            Tensor *x = random_tensor(&c->arena, &r, t, n % 2);
+            for (int64_t k = 0; k < lengths[n]; k++) /* the second line: few values, often */
+                tensor_set(x, lengths[n] + k, (double)random_int(&r, 0, 3));
+            Value *v = kernel_feed(c, x);
+            kernel_node(c, OP_ArgMax, "axis=1", 1, v);
+            kernel_node(c, OP_ArgMin, "axis=1 select_last_index=1", 1, v);
+            kernel_node(c, OP_ArgMax, "axis=0 select_last_index=1", 1, v);
+            kernel_node(c, OP_TopK, NULL, 2, v, KERNEL_LIST(c, 1 + (int64_t)n * 7));
+        }
+    kernel_case_check(c);
+}
+
 static void test_running(void **state) {
     (void)state;
     static const char *const attrs[] = {NULL, "exclusive=1", "reverse=1", "exclusive=1 reverse=1"};
@@ -166,9 +188,10 @@ static void test_best(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_axes),     cmocka_unit_test(test_views),   cmocka_unit_test(test_types),
-        cmocka_unit_test(test_products), cmocka_unit_test(test_empty),   cmocka_unit_test(test_tasks),
-        cmocka_unit_test(test_places),   cmocka_unit_test(test_running), cmocka_unit_test(test_best),
+        cmocka_unit_test(test_axes),       cmocka_unit_test(test_views),   cmocka_unit_test(test_types),
+        cmocka_unit_test(test_products),   cmocka_unit_test(test_empty),   cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_places),     cmocka_unit_test(test_running), cmocka_unit_test(test_best),
+        cmocka_unit_test(test_long_lines),
     };
     return TEST_RUN(tests);
 }
