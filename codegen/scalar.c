@@ -127,6 +127,30 @@ static Reg f32_to_half(Emit *e, Elem to, Reg v) {
 
 /* ---- casts --------------------------------------------------------------------------------------------------- */
 
+/* The least signed integer of `by`'s width. */
+static int64_t least(RegType by) { return em_bits(by) == 64 ? INT64_MIN : INT32_MIN; }
+
+/* To signed integers, saturating; NaN gives 0. For vectors LLVM 19 would do it lane by lane. */
+static Reg saturate(Emit *e, Reg v, RegType by) {
+    int lanes = em_lanes(v);
+    if (lanes == 1) return em_float_to_int_sat(e, v, by, false);
+    RegType ft = em_type(v), it = em_vec(e, by, lanes);
+    Reg limit = em_float(e, ft, -(double)least(by)), low = em_compare(e, CMP_LT, v, em_neg(e, limit));
+    Reg high = em_compare(e, CMP_GE, v, limit), number = em_compare(e, CMP_EQ, v, v);
+    Reg inside = em_and(e, number, em_not(e, em_or(e, low, high)));
+    Reg i = em_float_to_sint(e, em_select(e, inside, v, em_zero(e, ft)), it);
+    i = em_select(e, high, em_int(e, it, -(least(by) + 1)), i);
+    return em_select(e, low, em_int(e, it, least(by)), i);
+}
+
+/* The upper half of the unsigned integers: moved down by it and back. */
+static Reg saturate_upper(Emit *e, Reg v, RegType by) {
+    if (em_lanes(v) == 1) return em_float_to_int_sat(e, v, by, true);
+    Reg down = em_sub(e, v, em_float(e, em_type(v), -(double)least(by)));
+    Reg i = saturate(e, down, by);
+    return em_xor(e, i, em_int(e, em_type(i), least(by)));
+}
+
 static Reg float_to_int(Scalar *s, Elem to, Reg v, const Range *known) {
     Emit *e = s->em;
     RegType t = type_at(s, to), wide = em_vec(e, e->i32, s->lanes), ft = em_type(v);
@@ -136,10 +160,10 @@ static Reg float_to_int(Scalar *s, Elem to, Reg v, const Range *known) {
         return elem_info[to].bits > 32 ? em_sext(e, i, t) : em_trunc(e, i, t);
     }
     RegType by = elem_info[to].bits > 32 ? e->i64 : e->i32;
-    Reg i = em_float_to_int_sat(e, v, by, false);
+    Reg i = saturate(e, v, by);
     if (to == QCC_U32 || to == QCC_U64) {
         Reg upper = em_compare(e, CMP_GE, v, em_float(e, ft, to == QCC_U32 ? 0x1p31 : 0x1p63));
-        i = em_select(e, upper, em_float_to_int_sat(e, v, by, true), i);
+        i = em_select(e, upper, saturate_upper(e, v, by), i);
     }
     return em_trunc(e, i, t);
 }

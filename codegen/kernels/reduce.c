@@ -180,17 +180,22 @@ static void group(Reduce *r, const Index *idx, int lanes, int active) {
     finish(r, acc, active, idx);
 }
 
+/* Four vectors of results at once where there are as many: a reduced index is then read in one piece of a cache line or
+ * more. */
 static void emit_groups(Reduce *r) {
     Lines l = lines_open(r->k, r->shape, r->over | (r->vector >= 0 ? 1u << r->vector : 0));
-    int64_t n = r->vector >= 0 ? r->shape->dim[r->vector] : 1, whole = r->vector >= 0 ? n / r->lanes * r->lanes : 0;
-    if (whole) {
-        Loop groups = em_loop(r->em, 0, whole, r->lanes, 0, NULL);
+    int64_t n = r->vector >= 0 ? r->shape->dim[r->vector] : 1, done = 0;
+    for (int lanes = 4 * r->lanes; r->vector >= 0 && lanes >= r->lanes; lanes /= 4) {
+        int64_t whole = done + (n - done) / lanes * lanes;
+        if (whole == done) continue;
+        Loop groups = em_loop(r->em, done, whole, lanes, 0, NULL);
         l.idx[r->vector] = index_reg(groups.i);
-        group(r, l.idx, r->lanes, r->lanes);
+        group(r, l.idx, lanes, lanes);
         em_loop_end(r->em, &groups);
+        done = whole;
     }
-    if (r->vector >= 0) l.idx[r->vector] = index_const(whole);
-    if (n > whole) group(r, l.idx, r->lanes, (int)(n - whole));
+    if (r->vector >= 0) l.idx[r->vector] = index_const(done);
+    if (n > done) group(r, l.idx, r->lanes, (int)(n - done));
     lines_close(r->k, &l);
 }
 
