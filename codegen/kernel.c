@@ -27,6 +27,13 @@ int64_t plan_tasks(const KernelPlan *p, int64_t units, int64_t ops) {
 
 /* ---- for emit functions ---------------------------------------------------------------------------------------- */
 
+/* units * task / tasks, in 32 bits where that is enough: 64-bit division is a call on small targets. */
+static Reg share_begin(Emit *e, Reg task, int64_t units, int64_t tasks) {
+    if (units > INT32_MAX / tasks) return em_udiv(e, em_mul(e, task, em_i64(e, units)), tasks);
+    Reg product = em_mul(e, em_trunc(e, task, e->i32), em_i32(e, units));
+    return em_zext(e, em_udiv(e, product, tasks), e->i64);
+}
+
 void kernel_range(KernelEmit *k, int64_t units, Reg *from, Reg *to) {
     Emit *e = k->em;
     int64_t tasks = k->plan->n_tasks;
@@ -35,9 +42,8 @@ void kernel_range(KernelEmit *k, int64_t units, Reg *from, Reg *to) {
         *to = em_i64(e, units);
         return;
     }
-    Reg next = em_add(e, k->task, em_i64(e, 1));
-    *from = em_udiv(e, em_mul(e, k->task, em_i64(e, units)), tasks);
-    *to = em_udiv(e, em_mul(e, next, em_i64(e, units)), tasks);
+    *from = share_begin(e, k->task, units, tasks);
+    *to = share_begin(e, em_add(e, k->task, em_i64(e, 1)), units, tasks);
 }
 
 void place_broadcast(const Place *in, const Shape *out, int64_t stride[MAX_RANK]) {

@@ -43,8 +43,8 @@ static Reg narrow(Emit *e, Elem elem, Reg v) {
 
 /* ---- rounding to whole numbers ------------------------------------------------------------------------------- */
 
-/* For targets without the instruction: below 2^23 (2^52) by way of integers or of adding and taking away that number;
- * above it every float is whole. The sign of a zero result is the operand's. */
+/* For targets without the instruction: below 2^23 (2^52) by way of adding and taking away that number, which rounds to
+ * nearest, or of 32-bit integers; above it every float is whole. The sign of a zero result is the operand's. */
 static Reg round_composed(Emit *e, XOp op, Reg x) {
     bool f32 = em_scalar_type(x) == e->f32;
     int lanes = em_lanes(x);
@@ -54,14 +54,19 @@ static Reg round_composed(Emit *e, XOp op, Reg x) {
     Reg small = em_compare(e, CMP_LT, em_intrinsic(e, "llvm.fabs", 1, &x), limit);
     Reg safe = em_select(e, small, x, em_zero(e, ft));
     Reg whole;
-    if (op == X_RINT) {
-        Reg magic = em_bitcast(e, em_or(e, em_bitcast(e, limit, it), sign), ft);
-        whole = em_sub(e, em_add(e, safe, magic), magic);
-    } else {
-        whole = em_sint_to_float(e, em_float_to_sint(e, safe, it), ft);
-        if (op == X_FLOOR) whole = em_select(e, em_compare(e, CMP_GT, whole, safe), em_sub(e, whole, one), whole);
-        if (op == X_CEIL) whole = em_select(e, em_compare(e, CMP_LT, whole, safe), em_add(e, whole, one), whole);
+    if (op == X_TRUNC && !f32) {
+        safe = em_intrinsic(e, "llvm.fabs", 1, &safe);
+        op = X_FLOOR;
     }
+    if (f32 && op != X_RINT) {
+        whole = em_sint_to_float(e, em_float_to_sint(e, safe, it), ft);
+    } else {
+        Reg up = em_and(e, em_bitcast(e, safe, it), em_int(e, it, f32 ? INT32_MIN : INT64_MIN));
+        Reg magic = em_bitcast(e, em_or(e, em_bitcast(e, limit, it), up), ft);
+        whole = em_sub(e, em_add(e, safe, magic), magic);
+    }
+    if (op == X_FLOOR) whole = em_select(e, em_compare(e, CMP_GT, whole, safe), em_sub(e, whole, one), whole);
+    if (op == X_CEIL) whole = em_select(e, em_compare(e, CMP_LT, whole, safe), em_add(e, whole, one), whole);
     whole = em_bitcast(e, em_or(e, em_bitcast(e, whole, it), sign), ft);
     return em_select(e, small, whole, x);
 }

@@ -54,6 +54,32 @@ static void test_broadcasts(void **state) {
     kernel_case_check(c);
 }
 
+/* Read across: whole and partial tiles, several tasks, computing and copying, two crossed operands, a broadcast one. */
+static void test_crossings(void **state) {
+    (void)state;
+    static const int64_t sides[][2] = {{4, 4}, {16, 16}, {17, 31}, {5, 200}, {64, 48}, {130, 301}};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(sides); i++)
+        for (size_t k = 0; k < 2; k++) {
+            Elem elem = all[(i + 5 * k) % 12];
+            Value *x = any_values(c, elem, DIMS(sides[i][0], sides[i][1])),
+                  *flat = any_values(c, elem, DIMS(sides[i][1]));
+            Value *y = any_values(c, elem, DIMS(sides[i][1], sides[i][0])),
+                  *across = kernel_inner(c, OP_Transpose, NULL, x);
+            kernel_node(c, OP_Transpose, NULL, 1, x);
+            kernel_node(c, OP_Add, NULL, 1, across, y);
+            kernel_node(c, OP_Sub, NULL, 1, kernel_inner(c, OP_Transpose, NULL, kernel_inner(c, OP_Add, NULL, x, flat)),
+                        across);
+        }
+    Value *image = any_values(c, QCC_F32, DIMS(2, 19, 12, 35)), *tail = any_values(c, QCC_F32, DIMS(19));
+    Value *last = kernel_inner(c, OP_Transpose, "perm=0,2,3,1", image);
+    kernel_node(c, OP_Mul, NULL, 1, last, tail);
+    kernel_node(c, OP_Transpose, "perm=3,1,2,0", 1, last);
+    kernel_node(c, OP_Max, NULL, 1, last, kernel_inner(c, OP_Transpose, "perm=0,2,3,1", kernel_view(c, image, 2)),
+                tail);
+    kernel_case_check(c);
+}
+
 static const char *const pad_modes[] = {"mode=constant", "mode=reflect", "mode=edge", "mode=wrap"};
 
 static void test_pads(void **state) {
@@ -198,10 +224,10 @@ static void test_determinants(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),        cmocka_unit_test(test_views),   cmocka_unit_test(test_broadcasts),
-        cmocka_unit_test(test_pads),         cmocka_unit_test(test_joins),   cmocka_unit_test(test_resizes),
-        cmocka_unit_test(test_samples),      cmocka_unit_test(test_regions), cmocka_unit_test(test_sample_types),
-        cmocka_unit_test(test_determinants),
+        cmocka_unit_test(test_types),        cmocka_unit_test(test_views),        cmocka_unit_test(test_broadcasts),
+        cmocka_unit_test(test_crossings),    cmocka_unit_test(test_pads),         cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_resizes),      cmocka_unit_test(test_samples),      cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_sample_types), cmocka_unit_test(test_determinants),
     };
     return TEST_RUN(tests);
 }

@@ -3,7 +3,13 @@
  *     for each row of the output (outer dimensions):
  *         for i in 0 .. n, a vector at a time:  out[i] = program(in0[i * s0], in1[i * s1], ...)
  *
- * The inner dimension is the one along which the output has its least stride. */
+ * The inner dimension is the one along which the output has its least stride. Operands that lie along another dimension
+ * ("crossed": what a transposition reads) are read in square tiles, a vector along their own dimension at a time, and
+ * transposed in registers:
+ *
+ *     for each tile of N by N:
+ *         N vectors along dimension d of the operand -> N vectors along the inner dimension
+ *         for each of N rows:  out[row, 0 .. N] = program(...)                                                       */
 #include "codegen/kernels/nest.h"
 
 /* ---- shape --------------------------------------------------------------------------------------------------- */
@@ -25,6 +31,15 @@ void nest_add(Nest *n, int64_t dim, int64_t out, int64_t in0) {
 static void lift_dim(Nest *n, int to, int from) {
     Nest old = *n;
     for (int d = from; d > to; d--) move_dim(n, d, d - 1);
+    n->dim[to] = old.dim[from];
+    n->out[to] = old.out[from];
+    for (int k = 0; k < n->n_in; k++) n->in[k][to] = old.in[k][from];
+}
+
+/* Dimension `from` comes to stand behind those up to `to` (from <= to). */
+static void sink_dim(Nest *n, int from, int to) {
+    Nest old = *n;
+    for (int d = from; d < to; d++) move_dim(n, d, d + 1);
     n->dim[to] = old.dim[from];
     n->out[to] = old.out[from];
     for (int k = 0; k < n->n_in; k++) n->in[k][to] = old.in[k][from];
@@ -142,6 +157,150 @@ static void emit_row(Row *r, int lanes) {
     emit_tail(r, em_i64(e, whole), lanes, n - whole);
 }
 
+/* ---- crossed operands ---------------------------------------------------------------------------------------- */
+
+enum { MAX_TILE = 16, MAX_CROSSED = 2, LEAST_TILE = 4 };
+
+/* Dimension d is the last but one of the nest. */
+typedef struct Cross {
+    Row *row;
+    int size;       /* rows and columns of a tile */
+    unsigned which; /* bit set of crossed operands */
+    Reg tile[MAX_OPERANDS];
+} Cross;
+
+static bool is_crossed(const Nest *n, const NestWork *w, int k) {
+    int64_t along_inner = n->in[k][n->rank - 1];
+    return along_inner != 0 && along_inner != elem_bytes(w->in_elem[k]);
+}
+
+/* The dimension that crossed operands lie along; -1 if there is none, or tiles do not pay. */
+static int crossed_dim(const Nest *n, const NestWork *w) {
+    int found = -1, many = 0, inner = n->rank - 1;
+    if (n->out[inner] != elem_bytes(w->out_elem) || n->dim[inner] < LEAST_TILE) return -1;
+    for (int k = 0; k < n->n_in; k++) {
+        if (!is_crossed(n, w, k)) continue;
+        int d = inner - 1;
+        while (d >= 0 && n->in[k][d] != elem_bytes(w->in_elem[k])) d--;
+        if (d < 0 || n->dim[d] < LEAST_TILE || (found >= 0 && d != found) || ++many > MAX_CROSSED) return -1;
+        found = d;
+    }
+    return found;
+}
+
+static unsigned crossed_operands(const Nest *n, const NestWork *w) {
+    unsigned set = 0;
+    for (int k = 0; k < n->n_in; k++) set |= (unsigned)is_crossed(n, w, k) << k;
+    return set;
+}
+
+/* A square of vectors by recursive exchange of blocks (Eklundh, 1972). */
+static void transpose(Emit *e, int n, Reg *v) {
+    int low[MAX_TILE], high[MAX_TILE];
+    for (int s = 1; s < n; s *= 2) {
+        for (int l = 0; l < n; l++) {
+            low[l] = l & s ? n + l - s : l;
+            high[l] = l & s ? n + l : l + s;
+        }
+        for (int i = 0; i < n; i++) {
+            if (i & s) continue;
+            Reg a = v[i], b = v[i | s];
+            v[i] = em_shuffle(e, a, b, n, low);
+            v[i | s] = em_shuffle(e, a, b, n, high);
+        }
+    }
+}
+
+/* The tile of operand k that begins at column `i`: vectors along the inner dimension, one for each row. */
+static void load_tile(const Cross *c, int k, Reg i, Reg *v) {
+    Row *r = c->row;
+    Emit *e = r->em;
+    Elem elem = r->work->in_elem[k];
+    int64_t stride = r->nest->in[k][r->nest->rank - 1];
+    RegType t = em_vec(e, em_mem_type(e, elem), c->size);
+    Reg base = along(e, r->in[k], i, stride);
+    for (int m = 0; m < c->size; m++) v[m] = em_load(e, t, em_at(e, base, m * stride), elem_bytes(elem));
+    transpose(e, c->size, v);
+}
+
+static bool only_copies(const Row *r) {
+    const Expr *x = r->work->expr;
+    return r->nest->n_in == 1 && x->n == 1 && x->inst[0].op == X_INPUT;
+}
+
+static void copy_tile(const Cross *c, Reg i) {
+    Row *r = c->row;
+    Emit *e = r->em;
+    int inner = r->nest->rank - 1, bytes = elem_bytes(r->work->out_elem);
+    Reg v[MAX_TILE], to = along(e, r->out, i, bytes);
+    load_tile(c, 0, i, v);
+    for (int j = 0; j < c->size; j++) {
+        Reg x = em_to_mem(e, r->work->out_elem, em_from_mem(e, r->work->in_elem[0], v[j]));
+        em_store(e, x, em_at(e, to, j * r->nest->out[inner - 1]), bytes);
+    }
+}
+
+/* The crossed operands' tiles go to the stack, so that the program stands in the code once. */
+static void compute_tile(const Cross *c, Reg i) {
+    Row *r = c->row, line = *r;
+    Emit *e = r->em;
+    Nest n = *r->nest;
+    int d = n.rank - 2, inner = n.rank - 1;
+    Reg v[MAX_TILE];
+    line.nest = &n;
+    line.in = NEW_ARRAY(e->arena, Reg, n.n_in);
+    for (int k = 0; k < n.n_in; k++) {
+        line.in[k] = along(e, r->in[k], i, n.in[k][inner]);
+        if (!(c->which >> k & 1)) continue;
+        int bytes = elem_bytes(r->work->in_elem[k]);
+        load_tile(c, k, i, v);
+        for (int j = 0; j < c->size; j++) em_store(e, v[j], em_at(e, c->tile[k], (int64_t)j * c->size * bytes), bytes);
+        line.in[k] = c->tile[k];
+        n.in[k][inner] = bytes;
+        n.in[k][d] = (int64_t)c->size * bytes;
+    }
+    line.out = along(e, r->out, i, n.out[inner]);
+    Reg *first = line.in, out = line.out;
+    line.in = NEW_ARRAY(e->arena, Reg, n.n_in);
+    Loop rows = em_loop(e, 0, c->size, 1, 0, NULL);
+    for (int k = 0; k < n.n_in; k++) line.in[k] = along(e, first[k], rows.i, n.in[k][d]);
+    line.out = along(e, out, rows.i, n.out[d]);
+    emit_group(&line, em_i64(e, 0), c->size, c->size);
+    em_loop_end(e, &rows);
+}
+
+/* Rows 0 .. count of the nest at `r`, from column `from` on, in the plain way. */
+static void plain_rows(Row *r, int64_t count, int64_t from, int lanes) {
+    Emit *e = r->em;
+    const Nest *n = r->nest;
+    int d = n->rank - 2;
+    Row line = *r;
+    if (from == n->dim[n->rank - 1]) return;
+    line.in = NEW_ARRAY(e->arena, Reg, n->n_in);
+    Loop rows = em_loop(e, 0, count, 1, 0, NULL);
+    for (int k = 0; k < n->n_in; k++) line.in[k] = along(e, r->in[k], rows.i, n->in[k][d]);
+    line.out = along(e, r->out, rows.i, n->out[d]);
+    if (from)
+        emit_tail(&line, em_i64(e, from), lanes, n->dim[n->rank - 1] - from);
+    else
+        emit_row(&line, lanes);
+    em_loop_end(e, &rows);
+}
+
+/* A strip of tiles and what is left of its rows. */
+static void emit_strip(Cross *c) {
+    Row *r = c->row;
+    Emit *e = r->em;
+    int64_t n = r->nest->dim[r->nest->rank - 1], whole = n / c->size * c->size;
+    Loop l = em_loop(e, 0, whole, c->size, 0, NULL);
+    if (only_copies(r))
+        copy_tile(c, l.i);
+    else
+        compute_tile(c, l.i);
+    em_loop_end(e, &l);
+    plain_rows(r, c->size, whole, c->size);
+}
+
 /* ---- all rows ------------------------------------------------------------------------------------------------ */
 
 int nest_lanes(const Target *t, const Expr *x) {
@@ -161,22 +320,75 @@ static Loop open_loop(KernelEmit *k, int64_t dim, bool share) {
     return em_loop_reg(k->em, from, to, 1, 0, NULL);
 }
 
+static int tile_size(const Row *r) {
+    const Nest *n = r->nest;
+    int64_t least = i64_min(n->dim[n->rank - 2], n->dim[n->rank - 1]);
+    int size = nest_lanes(r->em->target, r->work->expr);
+    size = size < LEAST_TILE ? LEAST_TILE : size > MAX_TILE ? MAX_TILE : size;
+    while (size > least) size /= 2;
+    return size;
+}
+
+/* All strips, or this task's; the last may be lower than a tile. */
+static void emit_crossed(KernelEmit *k, Row *r, bool share) {
+    Emit *e = r->em;
+    const Nest *n = r->nest;
+    int d = n->rank - 2;
+    int size = tile_size(r);
+    int64_t rows = n->dim[d];
+    Cross c = {.size = size, .which = crossed_operands(n, r->work)};
+    for (int i = 0; i < n->n_in; i++)
+        if (c.which >> i & 1 && !only_copies(r))
+            c.tile[i] = em_local(e, (int64_t)size * size * elem_bytes(r->work->in_elem[i]), 64);
+    Row strip = *r;
+    strip.in = NEW_ARRAY(e->arena, Reg, n->n_in);
+    c.row = &strip;
+    Loop l = open_loop(k, ceil_div(rows, size), share);
+    for (int i = 0; i < n->n_in; i++) strip.in[i] = along(e, r->in[i], l.i, size * n->in[i][d]);
+    strip.out = along(e, r->out, l.i, size * n->out[d]);
+    if (rows % size == 0) {
+        emit_strip(&c);
+    } else {
+        If full = em_if(e, em_compare(e, CMP_LT, l.i, em_i64(e, rows / size)), 0, NULL);
+        emit_strip(&c);
+        em_else(e, &full);
+        plain_rows(&strip, rows % size, 0, size);
+        em_if_end(e, &full);
+    }
+    em_loop_end(e, &l);
+}
+
+/* Opens loops over the first `depth` dimensions, the first of them shared by the tasks, and moves the row along. */
+static void open_outer(KernelEmit *k, Row *r, int depth, bool tasks, Loop *loops) {
+    Emit *e = k->em;
+    const Nest *n = r->nest;
+    for (int d = 0; d < depth; d++) {
+        loops[d] = open_loop(k, n->dim[d], tasks && d == 0);
+        r->out = along(e, r->out, loops[d].i, n->out[d]);
+        for (int i = 0; i < n->n_in; i++) r->in[i] = along(e, r->in[i], loops[d].i, n->in[i][d]);
+    }
+}
+
 void nest_emit(KernelEmit *k, Nest *n, const NestWork *w) {
     Emit *e = k->em;
-    int lanes = nest_lanes(e->target, w->expr);
+    int lanes = nest_lanes(e->target, w->expr), crossed = crossed_dim(n, w);
     bool tasks = w->tasks && k->plan->n_tasks > 1;
-    if (tasks && n->rank == 1) split(n, row_parts(n->dim[0], k->plan->n_tasks, lanes));
-    while (lanes > 1 && lanes / 2 >= n->dim[n->rank - 1]) lanes /= 2;
     Row r = {.em = e, .nest = n, .work = w, .in = NEW_ARRAY(e->arena, Reg, n->n_in), .out = w->out};
     for (int i = 0; i < n->n_in; i++) r.in[i] = w->in[i];
+    if (tasks && n->rank == 1) split(n, row_parts(n->dim[0], k->plan->n_tasks, lanes));
+    while (lanes > 1 && lanes / 2 >= n->dim[n->rank - 1]) lanes /= 2;
     Loop loops[NEST_RANK];
-    for (int d = 0; d + 1 < n->rank; d++) {
-        loops[d] = open_loop(k, n->dim[d], tasks && d == 0);
-        r.out = along(e, r.out, loops[d].i, n->out[d]);
-        for (int i = 0; i < n->n_in; i++) r.in[i] = along(e, r.in[i], loops[d].i, n->in[i][d]);
+    int depth = n->rank - 1;
+    if (crossed >= 0) {
+        sink_dim(n, crossed, n->rank - 2);
+        depth--;
+        open_outer(k, &r, depth, tasks, loops);
+        emit_crossed(k, &r, tasks && depth == 0);
+    } else {
+        open_outer(k, &r, depth, tasks, loops);
+        emit_row(&r, lanes);
     }
-    emit_row(&r, lanes);
-    for (int d = n->rank - 2; d >= 0; d--) em_loop_end(e, &loops[d]);
+    for (int d = depth - 1; d >= 0; d--) em_loop_end(e, &loops[d]);
 }
 
 const Expr *expr_copy(Arena *a, Elem e) {
