@@ -5,23 +5,6 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-static bool takes_epilogue(const Node *n) {
-    if (n->expr || n->n_out != 1) return false;
-    switch (n->op) {
-    case OP_Conv:
-    case OP_ConvTranspose:
-    case OP_Gemm:
-    case OP_MatMul:
-        return n->out[0]->type.elem == QCC_F32;
-    case OP_QConv:
-    case OP_QConvTranspose:
-    case OP_QMatMul:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* The last operand of the Map that a layer in front could take it for; -1 if there is none. */
 static int layer_operand(const Node *map) {
     int found = -1;

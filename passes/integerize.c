@@ -276,6 +276,7 @@ bool pass_integerize(Graph *g, Diags *d) {
     CodeTable t = {.graph = g, .ranges = {.arena = g->arena}};
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
+        if (n->op == OP_QConv || n->op == OP_QMatMul) describe(&t, n, n); /* of operators on codes, expanded */
         if (!is_layer(n)) continue;
         Loc loc = n->loc;
         OpId op = n->op;

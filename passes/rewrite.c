@@ -40,3 +40,20 @@ void infer_or_bug(Node *n) {
 Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out) {
     return graph_node(n->graph, n, op, n->loc, n_in, in, n_out);
 }
+
+bool takes_epilogue(const Node *n) {
+    if (n->expr || n->n_out != 1) return false;
+    switch (n->op) {
+    case OP_Conv:
+    case OP_ConvTranspose:
+    case OP_Gemm:
+    case OP_MatMul:
+        return n->out[0]->type.elem == QCC_F32;
+    case OP_QConv:
+    case OP_QConvTranspose:
+    case OP_QMatMul:
+        return true;
+    default:
+        return false;
+    }
+}

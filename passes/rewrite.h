@@ -14,6 +14,8 @@ bool used_once(const Value *v);
 bool constant_is_splat(const Tensor *t, double *v);
 /* Node `n` of one output is replaced by v and erased. */
 void replace_node(Node *n, Value *v);
+/* A layer whose kernel can run an element-wise program on its result before storing it, and has none yet. */
+bool takes_epilogue(const Node *n);
 /* A new node in front of n with n's location; to be inferred once its attributes are set. */
 Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out);
 /* Infers the outputs of a node that a pass made or changed; a failure is the pass's fault. */

@@ -1,0 +1,219 @@
+/* The passes between integer layers: programs in front of what moves elements, codes instead of sums where layers meet,
+ * operands in bytes. Each graph is evaluated before and after, and looked at for what the pass promises. */
+#include "ir/op.h"
+#include "passes/pass.h"
+#include "tests/op_case.h"
+#include "tests/support.h"
+
+#define TEST(name) static void name(void **state)
+#define OPEN                \
+    OpCase *c = case_new(); \
+    (void)state
+
+static Value *node(OpCase *c, OpId op, const char *attrs, int n_in, Value **in) {
+    Node *n = graph_node(c->graph, NULL, op, LOC_NONE, n_in, in, 1);
+    if (attrs) node_set_attrs_text(n, attrs);
+    if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
+    return n->out[0];
+}
+#define NODE(c, op, attrs, ...) \
+    node((c), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
+
+static Value *constant(OpCase *c, const Tensor *t) { return graph_constant(c->graph, "", t); }
+static Value *number(OpCase *c, double v) { return constant(c, F32(c, SCALAR, v)); }
+
+static Tensor *mixed(OpCase *c, Elem elem, Shape s, int most) {
+    Tensor *t = tensor_new(&c->arena, (Type){elem, s});
+    int lo = elem == QCC_U8 ? 0 : -most, n = elem == QCC_U8 ? most + 1 : 2 * most + 1;
+    for (int64_t i = 0; i < shape_count(&s); i++) tensor_set_int(t, i, lo + i * 37 % n);
+    return t;
+}
+
+static Value *input(OpCase *c, Elem elem, Shape s, int most) {
+    Tensor *t = mixed(c, elem, s, most);
+    c->data[c->n_in++] = t;
+    return graph_input(c->graph, "x", t->type);
+}
+
+/* The sums of a layer as floats, with a factor for each channel. */
+static Value *layer(OpCase *c, Value *x, int64_t channels) {
+    int64_t in = x->type.shape.dim[1];
+    Value *w = constant(c, mixed(c, QCC_I8, DIMS(channels, in, 1, 1), 3));
+    Value *y = NODE(c, Cast, "to=1", NODE(c, QConv, NULL, x, w));
+    Tensor *f = tensor_new(&c->arena, (Type){QCC_F32, DIMS(1, channels, 1, 1)});
+    for (int64_t i = 0; i < channels; i++) tensor_set(f, i, 0.25 * (double)(i + 1));
+    return NODE(c, Mul, NULL, y, constant(c, f));
+}
+
+static Value *code(OpCase *c, Value *v, double step, double lo, double hi) {
+    v = NODE(c, Round, NULL, NODE(c, Div, NULL, v, number(c, step)));
+    return NODE(c, Cast, lo < 0 ? "to=3" : "to=2", NODE(c, Clip, NULL, v, number(c, lo), number(c, hi)));
+}
+
+static const Tensor *evaluate(OpCase *c) {
+    Tensor *out[4];
+    assert_true(graph_eval(&c->arena, &c->diags, c->graph, c->data, out, NULL, NULL));
+    return out[0];
+}
+
+static void run(OpCase *c, int n, const PassId *passes) {
+    const Tensor *before = evaluate(c);
+    for (int i = 0; i < n; i++) assert_true(pass_run(c->graph, &c->diags, passes[i]));
+    const Tensor *after = evaluate(c);
+    assert_true(type_equal(&before->type, &after->type));
+    for (int64_t i = 0; i < shape_count(&before->type.shape); i++) {
+        if (tensor_get(before, i) != tensor_get(after, i))
+            fail_msg("element %lld is %g, not %g", (long long)i, tensor_get(after, i), tensor_get(before, i));
+    }
+}
+#define RUN(c, ...) run((c), (int)COUNT_OF(((PassId[]){__VA_ARGS__})), (PassId[]){__VA_ARGS__})
+
+static int count(const Graph *g, OpId op) {
+    int n = 0;
+    for (const Node *m = g->first; m; m = m->next) n += m->op == op;
+    return n;
+}
+
+static Node *find(const Graph *g, OpId op) {
+    for (Node *n = g->first; n; n = n->next)
+        if (n->op == op) return n;
+    return NULL;
+}
+
+/* ---- hoist_map ---- */
+
+/* Everything between the layer and the code moves, and the code is computed by the layer. */
+static void check_hoisted(OpCase *c, Value *y, OpId moves, bool by_layer) {
+    graph_output(c->graph, "y", y);
+    RUN(c, PASS_fuse_map, PASS_hoist_map, PASS_clean_hoisted, PASS_fuse_hoisted, PASS_fuse_epilogue, PASS_dce_fused);
+    assert_int_equal(count(c->graph, OP_Map), by_layer ? 0 : 1);
+    if (moves) assert_int_equal(elem_info[find(c->graph, moves)->out[0]->type.elem].bits, by_layer ? 8 : 32);
+    case_free(c);
+}
+
+TEST(in_front_of_reshapes) {
+    OPEN;
+    Value *v = layer(c, input(c, QCC_I8, DIMS(2, 3, 4, 4), 7), 6);
+    v = NODE(c, Reshape, NULL, v, constant(c, LIST(c, 2, 6, 16)));
+    v = NODE(c, Add, NULL, v, constant(c, F32(c, DIMS(1, 6, 1), 1, 2, 3, 4, 5, 6)));
+    v = NODE(c, Reshape, NULL, v, constant(c, LIST(c, 2, 6, 4, 4)));
+    check_hoisted(c, code(c, v, 0.5, 0, 3), 0, true);
+}
+
+TEST(in_front_of_transpositions) {
+    OPEN;
+    Value *v = NODE(c, Transpose, "perm=0,2,3,1", layer(c, input(c, QCC_I8, DIMS(2, 3, 4, 4), 7), 4));
+    v = NODE(c, Mul, NULL, v, constant(c, F32(c, DIMS(4), 1, -2, 3, 4)));
+    check_hoisted(c, code(c, v, 0.5, 0, 3), OP_Transpose, true);
+}
+
+TEST(in_front_of_concatenations) {
+    OPEN;
+    Value *x = input(c, QCC_I8, DIMS(1, 3, 4, 4), 7);
+    Value *v = NODE(c, Concat, "axis=1", layer(c, x, 4), layer(c, x, 2));
+    check_hoisted(c, code(c, v, 0.5, -8, 7), OP_Concat, true);
+}
+
+/* The maximum of codes is the code of the maximum only where codes never fall. */
+TEST(in_front_of_maxima) {
+    OPEN;
+    Value *v = layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 4);
+    check_hoisted(c, code(c, NODE(c, MaxPool, "kernel_shape=2,2 pads=1,0,0,1", v), 2, -8, 7), OP_MaxPool, true);
+}
+
+TEST(not_where_codes_fall) {
+    OPEN;
+    Value *v = layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 4);
+    v = NODE(c, MaxPool, "kernel_shape=2,2", v);
+    v = NODE(c, Mul, NULL, v, constant(c, F32(c, DIMS(1, 4, 1, 1), 1, 1, -1, 1)));
+    check_hoisted(c, code(c, v, 2, -8, 7), OP_MaxPool, false);
+}
+
+/* ---- split_map ---- */
+
+TEST(shortcut_stores_codes) {
+    OPEN;
+    Value *x = input(c, QCC_I8, DIMS(1, 3, 4, 4), 7);
+    Value *p = NODE(c, Cast, "to=1", code(c, layer(c, x, 4), 0.5, -100, 100));
+    Value *q = NODE(c, Cast, "to=1", code(c, layer(c, x, 4), 0.25, 0, 200));
+    Value *y = NODE(c, Add, NULL, NODE(c, Mul, NULL, p, number(c, 0.5)), NODE(c, Mul, NULL, q, number(c, 0.25)));
+    graph_output(c->graph, "y", code(c, y, 1, -8, 7));
+    RUN(c, PASS_fuse_map, PASS_split_map, PASS_fuse_epilogue, PASS_dce_fused);
+    assert_int_equal(count(c->graph, OP_QConv), 2);
+    assert_int_equal(count(c->graph, OP_Map), 0);
+    for (const Node *n = c->graph->first; n; n = n->next) assert_int_equal(elem_info[n->out[0]->type.elem].bits, 8);
+    case_free(c);
+}
+
+/* ---- narrow ---- */
+
+static Value *centred(OpCase *c, Value *x, double zero) {
+    return NODE(c, Sub, NULL, NODE(c, Cast, "to=5", x), constant(c, TENSOR(c, QCC_I16, SCALAR, zero)));
+}
+
+static void check_operands(const Graph *g, OpId op, int bits) {
+    for (const Node *n = g->first; n; n = n->next)
+        if (n->op == op) assert_int_equal(elem_info[in_elem(n, 0)].bits, bits);
+}
+
+TEST(bytes_that_fit) {
+    OPEN;
+    Value *x = centred(c, input(c, QCC_U8, DIMS(1, 3, 4, 4), 255), 128);
+    Value *w = constant(c, mixed(c, QCC_I16, DIMS(4, 3, 3, 3), 127));
+    Value *y = NODE(c, QConv, "pads=1,1,1,1", x, w), *z = NODE(c, QConv, "pads=1,1,1,1", x, w);
+    graph_output(c->graph, "y",
+                 NODE(c, Add, NULL, NODE(c, Add, NULL, y, z),
+                      NODE(c, Cast, "to=6",
+                           NODE(c, Concat, "axis=1", x,
+                                NODE(c, Slice, NULL, x, constant(c, LIST(c, 0)), constant(c, LIST(c, 1)),
+                                     constant(c, LIST(c, 1)))))));
+    RUN(c, PASS_narrow);
+    check_operands(c->graph, OP_QConv, 8);
+    assert_int_equal(in_elem(find(c->graph, OP_QConv), 1), QCC_I8);
+    case_free(c);
+}
+
+/* A zero point in the middle: an offset, without padding in the way; the shortcut is made of the same bytes. */
+TEST(bytes_by_offset) {
+    OPEN;
+    Value *x = centred(c, input(c, QCC_U8, DIMS(1, 3, 4, 4), 255), 100);
+    Value *y =
+        NODE(c, QConv, "group=3 strides=1,2 pads=0,0,0,0", x, constant(c, mixed(c, QCC_I8, DIMS(6, 1, 1, 1), 127)));
+    Value *z = NODE(c, QMatMul, NULL, x, constant(c, mixed(c, QCC_I8, DIMS(4, 2), 127)));
+    Value *both =
+        NODE(c, Add, NULL,
+             NODE(c, Slice, NULL, y, constant(c, LIST(c, 0)), constant(c, LIST(c, 3)), constant(c, LIST(c, 1))), z);
+    Value *sum = NODE(c, ReduceSum, "keepdims=1", NODE(c, Cast, "to=6", x), constant(c, LIST(c, 1, 2, 3)));
+    graph_output(c->graph, "y", NODE(c, Add, NULL, both, sum));
+    RUN(c, PASS_narrow);
+    check_operands(c->graph, OP_QConv, 8);
+    check_operands(c->graph, OP_QMatMul, 8);
+    case_free(c);
+}
+
+TEST(words_under_padding) {
+    OPEN;
+    Value *x = centred(c, input(c, QCC_U8, DIMS(1, 3, 4, 4), 255), 100),
+          *w = constant(c, mixed(c, QCC_I8, DIMS(2, 3, 3, 3), 7));
+    Value *y = NODE(c, QConv, "pads=1,1,1,1", x, w);
+    graph_output(c->graph, "y",
+                 NODE(c, ReduceSum, NULL, NODE(c, Add, NULL, y, NODE(c, ReduceSum, NULL, NODE(c, QConv, NULL, x, w)))));
+    RUN(c, PASS_narrow);
+    check_operands(c->graph, OP_QConv, 16);
+    case_free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_front_of_reshapes),
+        cmocka_unit_test(in_front_of_transpositions),
+        cmocka_unit_test(in_front_of_concatenations),
+        cmocka_unit_test(in_front_of_maxima),
+        cmocka_unit_test(not_where_codes_fall),
+        cmocka_unit_test(shortcut_stores_codes),
+        cmocka_unit_test(bytes_that_fit),
+        cmocka_unit_test(bytes_by_offset),
+        cmocka_unit_test(words_under_padding),
+    };
+    return TEST_RUN(tests);
+}
