@@ -246,6 +246,12 @@ static Range product(Range a, Range b) {
     return rounded(lo, hi, a.nan || b.nan);
 }
 
+static Range of_integers(Elem elem) {
+    int bits = elem_info[elem].bits;
+    bool u = is_unsigned(elem);
+    return (Range){u ? 0 : -ldexp(1, bits - 1), ldexp(1, u ? bits : bits - 1), false};
+}
+
 static Range range_of(const Scalar *s, const XInst *i) {
     if (!elem_is_float(i->elem)) return anything;
     Range a = i->op > X_CONST ? s->range[i->a] : anything, b = i->op > X_CONST ? s->range[i->b] : anything;
@@ -259,9 +265,9 @@ static Range range_of(const Scalar *s, const XInst *i) {
     case X_MUL:
         return product(a, b);
     case X_MIN:
-        return (Range){fmin(a.lo, b.lo), b.nan ? INFINITY : fmin(a.hi, b.hi), b.nan};
+        return (Range){fmin(a.lo, b.lo), a.nan ? b.hi : fmin(a.hi, b.hi), b.nan}; /* b where either is NaN */
     case X_MAX:
-        return (Range){b.nan ? -INFINITY : fmax(a.lo, b.lo), fmax(a.hi, b.hi), b.nan};
+        return (Range){a.nan ? b.lo : fmax(a.lo, b.lo), fmax(a.hi, b.hi), b.nan};
     case X_NEG:
         return (Range){-a.hi, -a.lo, a.nan};
     case X_FLOOR:
@@ -269,6 +275,11 @@ static Range range_of(const Scalar *s, const XInst *i) {
     case X_TRUNC:
     case X_RINT:
         return (Range){floor(a.lo), ceil(a.hi), a.nan};
+    case X_DIV:
+        if (b.lo != b.hi || b.lo == 0) return anything;
+        return rounded(fmin(a.lo / b.lo, a.hi / b.lo), fmax(a.lo / b.lo, a.hi / b.lo), a.nan);
+    case X_CAST:
+        return elem_is_float(s->x->inst[i->a].elem) ? anything : of_integers(s->x->inst[i->a].elem);
     case X_SELECT: {
         Range c = s->range[i->c];
         return (Range){fmin(b.lo, c.lo), fmax(b.hi, c.hi), b.nan || c.nan};
