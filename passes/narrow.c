@@ -130,6 +130,93 @@ static void add_back(Graph *g, Node *n, int64_t lo) {
     }
 }
 
+/* ---- weights -------------------------------------------------------------------------------------------------------
+ */
+
+/* What to take off channel c's weights so that bytes hold them; false if nothing does. */
+typedef struct Offsets {
+    int64_t channels;
+    int64_t *of;
+} Offsets;
+
+static int64_t weight_channel(const Node *n, int64_t i, int64_t count, int64_t channels) {
+    return n->op == OP_QMatMul ? i % channels : i / (count / channels);
+}
+
+static bool find_offsets(const Node *n, Arena *a, Offsets *out) {
+    const Tensor *w = in_const(n, 1);
+    const Shape *s = &w->type.shape;
+    int64_t count = shape_count(s), channels = n->op == OP_QMatMul ? s->dim[s->rank - 1] : s->dim[0];
+    int64_t *lo = NEW_ARRAY(a, int64_t, channels), *hi = NEW_ARRAY(a, int64_t, channels);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t c = weight_channel(n, i, count, channels), v = tensor_get_int(w, i);
+        lo[c] = i64_min(lo[c], v);
+        hi[c] = i64_max(hi[c], v);
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        if (hi[c] - lo[c] > UINT8_MAX) return false;
+        lo[c] = lo[c] < INT8_MIN ? lo[c] - INT8_MIN : hi[c] > INT8_MAX ? hi[c] - INT8_MAX : 0;
+    }
+    *out = (Offsets){channels, lo};
+    return true;
+}
+
+static const Tensor *less_offsets(const Node *n, const Offsets *o, Arena *a) {
+    const Tensor *w = in_const(n, 1);
+    int64_t count = shape_count(&w->type.shape);
+    Tensor *t = tensor_new(a, (Type){QCC_I8, w->type.shape});
+    for (int64_t i = 0; i < count; i++)
+        tensor_set_int(t, i, tensor_get_int(w, i) - o->of[weight_channel(n, i, count, o->channels)]);
+    return t;
+}
+
+/* The sums of x over n's windows: one channel with weights of 1. */
+static Value *window_sums(Graph *g, Node *n) {
+    Shape s = *in_shape(n, 1);
+    s.dim[n->op == OP_QMatMul ? s.rank - 1 : 0] = 1;
+    int8_t one = 1;
+    Value *in[] = {n->in[0], graph_constant(g, "", tensor_splat(g->arena, (Type){QCC_I8, s}, &one))};
+    Node *q = graph_node(g, n->next, n->op, n->loc, 2, in, 1);
+    for (int i = 0; i < n->n_attr; i++) node_set_attr(q, &n->attr[i]);
+    infer_or_bug(q);
+    return q->out[0];
+}
+
+/* sum x w = sum x (w - off) + off sum x, with an offset for each channel. */
+static bool offset_weights(Narrow *t, Node *n) {
+    Graph *g = t->graph;
+    Arena scratch = {0};
+    Offsets o;
+    int rank = n->out[0]->type.shape.rank, axis = n->op == OP_QMatMul ? rank - 1 : 1;
+    bool one_group = n->op == OP_QMatMul ? in_shape(n, 1)->rank == 2 : n->op == OP_QConv && node_int(n, "group") == 1;
+    bool good = one_group && !value_is_output(n->out[0]) && find_offsets(n, &scratch, &o);
+    if (good) {
+        Value *sums = n->out[0];
+        size_t own = sums->uses.n;
+        Shape s = {.rank = rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+        s.dim[axis] = o.channels;
+        Value *offsets = graph_constant(g, "", tensor_from_ints(g->arena, QCC_I32, s, o.of));
+        Value *x_sums = window_sums(g, n);
+        node_set_in(n, 1, graph_constant(g, n->in[1]->name, less_offsets(n, &o, g->arena)));
+        Value *rest = build_node(g, x_sums->def->next, n->loc, OP_Mul, NULL, 2, (Value *[]){offsets, x_sums});
+        Value *whole = build_node(g, rest->def->next, n->loc, OP_Add, NULL, 2, (Value *[]){sums, rest});
+        while (own-- > 0) {
+            Use u = sums->uses.at[0];
+            node_set_in(u.node, u.operand, whole);
+        }
+    }
+    arena_free(&scratch);
+    return good;
+}
+
+/* Bytes times words: there are products of two of either only. */
+static void match_operands(Narrow *t, Node *n) {
+    if (is_wide(n->in[0]) || !is_wide(n->in[1])) return;
+    if (n->op == OP_QConv && in_shape(n, 1)->dim[1] == 1) return; /* depthwise: summed in place */
+    if (in_const(n, 1) && offset_weights(t, n)) return;
+    node_set_in(n, 0, build_cast(t->graph, n, n->loc, n->in[0], QCC_I16));
+}
+
 /* ---- the pass ------------------------------------------------------------------------------------------------------
  */
 
@@ -160,6 +247,7 @@ bool pass_narrow(Graph *g, Diags *d) {
         if (!is_product(n)) continue;
         narrow_operand(&t, n, 1);
         narrow_operand(&t, n, 0);
+        match_operands(&t, n);
     }
     return true;
 }

@@ -203,6 +203,23 @@ TEST(words_under_padding) {
     case_free(c);
 }
 
+/* Weights of 256 values with a zero point. */
+TEST(weights_by_offset) {
+    OPEN;
+    Value *x = input(c, QCC_U8, DIMS(2, 3, 4, 4), 255);
+    Tensor *w = mixed(c, QCC_I16, DIMS(2, 3, 3, 3), 100), *m = mixed(c, QCC_I16, DIMS(4, 2), 90);
+    for (int64_t i = 0; i < 27; i++) tensor_set_int(w, i, tensor_get_int(w, i) + (i % 2 ? 60 : 100));
+    for (int64_t i = 0; i < 8; i++) tensor_set_int(m, i, tensor_get_int(m, i) - (i % 2 ? 0 : 120));
+    Value *y = NODE(c, QConv, "pads=1,0,1,2", x, constant(c, w)), *z = NODE(c, QMatMul, NULL, x, constant(c, m));
+    z = NODE(c, ReduceSum, "keepdims=1", z, constant(c, LIST(c, 1, 3)));
+    graph_output(c->graph, "y", NODE(c, Add, NULL, y, z));
+    RUN(c, PASS_narrow);
+    for (const Node *n = c->graph->first; n; n = n->next)
+        if (n->op == OP_QConv || n->op == OP_QMatMul) assert_int_equal(in_elem(n, 1), QCC_I8);
+    assert_int_equal(count(c->graph, OP_QConv), 2);
+    case_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_front_of_reshapes),
@@ -214,6 +231,7 @@ int main(void) {
         cmocka_unit_test(bytes_that_fit),
         cmocka_unit_test(bytes_by_offset),
         cmocka_unit_test(words_under_padding),
+        cmocka_unit_test(weights_by_offset),
     };
     return TEST_RUN(tests);
 }
