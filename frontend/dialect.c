@@ -12,7 +12,6 @@
 #include "ir/op.h"
 #include "quant/scheme.h"
 
-#define QONNX_DOMAIN "qonnx.custom_op.general"
 enum { QONNX_VERSION = 2 };
 
 /* ---- what the node says ---- */
@@ -21,8 +20,9 @@ enum { X_VALUE, STEP, THIRD, FOURTH };
 
 static float number(const Node *n, int operand) { return (float)tensor_get(in_const(n, operand), 0); }
 
-static void read_levels(Arena *a, const Node *n, Quantizer *q) {
+static bool read_levels(Arena *a, const Node *n, Quantizer *q) {
     const Tensor *thr = in_const(n, THIRD), *code = in_const(n, FOURTH);
+    if (thr->type.shape.rank != 1) return false;
     q->n = (int)shape_count(&thr->type.shape);
     float *own = NEW_ARRAY(a, float, q->n);
     int *codes = NEW_ARRAY(a, int, q->n + 1);
@@ -30,9 +30,10 @@ static void read_levels(Arena *a, const Node *n, Quantizer *q) {
     for (int k = 0; k <= q->n; k++) codes[k] = (int)tensor_get(code, k);
     q->thr = own;
     q->code = codes;
+    return true;
 }
 
-/* A quantizer of one step; false where its step is not one known number, or it is for weights only. */
+/* A quantizer of one step; false where there are several, or several ladders, or it is for weights only. */
 static bool read_quantizer(Arena *a, const Node *n, Quantizer *q) {
     if (!in_const(n, STEP) || shape_count(in_shape(n, STEP)) != 1) return false;
     *q = (Quantizer){.n_step = 1, .step = arena_copy(a, &(float){number(n, STEP)}, sizeof(float))};
@@ -51,8 +52,7 @@ static bool read_quantizer(Arena *a, const Node *n, Quantizer *q) {
     case OP_QLevels:
     case OP_QMagnitude:
         q->form = n->op == OP_QLevels ? QUANT_LEVELS : QUANT_MAGNITUDE;
-        read_levels(a, n, q);
-        return true;
+        return read_levels(a, n, q);
     default:
         return false;
     }
@@ -301,7 +301,7 @@ void dialect_write(Export *e, const Node *n) {
     if (in_const(n, X_VALUE))
         write_weights(e, n);
     else if (!read_quantizer(e->arena, n, &q))
-        export_unsaid(e, n, "activations with several steps, or with a quantizer for weights");
+        export_unsaid(e, n, "its steps or thresholds differ from channel to channel, or it is for weights");
     else if (e->dialect == DIALECT_QONNX)
         qonnx_activation(e, n, &q);
     else if (q.form == QUANT_UNIFORM)

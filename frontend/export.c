@@ -198,8 +198,17 @@ static void write_foreign(Export *e, const Node *n, const char *domain) {
     export_domain(e, domain, VERSION);
 }
 
-static void write_node(Export *e, const Node *n) {
+/* The domain of an operator that stays what it is, NULL for ONNX's. ONNX Runtime runs its own; QONNX's are for those
+ * who asked for that dialect. */
+static const char *kept_domain(const Export *e, const Node *n) {
     const char *home = foreign_home(op_def(n->op)->name);
+    if (!home || strcmp(home, "com.microsoft") == 0) return home;
+    bool qonnx = strcmp(home, QONNX_DOMAIN) == 0 && e->dialect == DIALECT_QONNX;
+    return qonnx ? home : NULL;
+}
+
+static void write_node(Export *e, const Node *n) {
+    const char *home = kept_domain(e, n);
     if (home) {
         write_foreign(e, n, home);
         return;
@@ -218,19 +227,20 @@ static void write_node(Export *e, const Node *n) {
     need_operator(e, n);
 }
 
-/* Operators that no domain has; by the contract of ir/ir.h they begin with a Q, or are Map. */
-static bool is_foreign(const Node *n) {
+/* Operators that are in no domain we write; by the contract of ir/ir.h our own begin with a Q, or are Map. */
+static bool is_foreign(const Export *e, const Node *n) {
     const char *name = op_def(n->op)->name;
     if (n->expr || n->op == OP_Map) return true;
-    if (name[0] != 'Q' || foreign_home(name)) return false;
-    return n->op != OP_QuantizeLinear && n->op != OP_QLinearConv && n->op != OP_QLinearMatMul;
+    if (kept_domain(e, n)) return false;
+    if (foreign_home(name)) return true;
+    return name[0] == 'Q' && n->op != OP_QuantizeLinear && n->op != OP_QLinearConv && n->op != OP_QLinearMatMul;
 }
 
-/* Expands what ONNX does not have. */
+/* Quantizers of others become ours, and what else ONNX does not have is expanded. */
 static void legalize(Export *e) {
     for (Node *n = e->g->first, *next; n; n = next) {
         next = n->next;
-        if (!is_foreign(n) || own_has(n->op)) continue;
+        if (export_lower(n) || !is_foreign(e, n) || own_has(n->op) || quantizer_adopt(n)) continue;
         Node *before = n->prev;
         if (n->expr || op_def(n->op)->kind != OP_EXPAND || !node_expand(e->d, n))
             export_unsaid(e, n, "ONNX has no such operator");

@@ -34,7 +34,16 @@ Onnx__NodeProto *export_node(Export *e, const Node *n, const char *domain, const
 void export_domain(Export *e, const char *domain, int64_t version);
 void export_unsaid(Export *e, const Node *n, const char *why);
 
+/* ---- adopt.c ---- */
+/* Replaces a quantizer of QONNX by the one of ours that gives the same values; false where there is none. */
+bool quantizer_adopt(Node *n);
+
+/* ---- lower.c ---- */
+/* Replaces an operator that ONNX does not have by others that it has; false where nothing is known of it. */
+bool export_lower(Node *n);
+
 /* ---- dialect.c ---- */
+#define QONNX_DOMAIN "qonnx.custom_op.general"
 /* Writes a quantizer of ours in the dialect, which is not our own. */
 void dialect_write(Export *e, const Node *n);
 

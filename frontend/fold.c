@@ -85,9 +85,10 @@ static bool all_constant(const Node *n) {
 /* What makes real weights of codes, and codes of weights, is for passes to fold: an export shall find it as it was. */
 static bool is_quantizer(const Node *n) {
     enum { FEW = 64 };
-    if (own_has(n->op)) return true;
-    bool linear = n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear;
-    return linear && shape_count(in_shape(n, 0)) > FEW;
+    static const OpId others[] = {OP_QuantizeLinear, OP_DequantizeLinear, OP_Quant, OP_BipolarQuant, OP_MultiThreshold};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (others[i] == n->op) return shape_count(in_shape(n, 0)) > FEW;
+    return own_has(n->op);
 }
 
 bool fold_node(Import *imp, Node *n, Value **out) {

@@ -122,29 +122,43 @@ void expand_QOdd(Expand *e) {
 
 enum { X_VALUE, STEP, THRESHOLDS, CODES };
 
-/* Ascending thresholds from `least` on, and one code more, rising whole numbers. */
-static bool check_ladder(Infer *c, double least) {
-    const Tensor *thr = in_const(c->node, THRESHOLDS), *code = in_const(c->node, CODES);
-    int64_t n = shape_count(&thr->type.shape);
-    if (thr->type.shape.rank != 1 || n < 1 || n > MAX_THRESHOLDS)
-        return infer_error(c, D_OPERAND_SHAPE, THRESHOLDS, "thresholds of shape %s; wanted a list of 1 to %d",
-                           shape_str(c->arena, &thr->type.shape), MAX_THRESHOLDS);
+/* Thresholds are a list, or of x's dimensions (1 where they are the same) and their number. */
+static bool check_threshold_shape(Infer *c, int64_t *n) {
+    const Shape *x = in_shape(c->node, X_VALUE), *s = in_shape(c->node, THRESHOLDS);
+    bool fits = s->rank == 1 || s->rank == x->rank + 1;
+    *n = s->rank ? s->dim[s->rank - 1] : 0;
+    for (int i = 0; fits && i < s->rank - 1; i++) fits = s->dim[i] == 1 || s->dim[i] == x->dim[i];
+    if (fits && *n >= 1 && *n <= MAX_THRESHOLDS) return true;
+    return infer_error(c, D_OPERAND_SHAPE, THRESHOLDS,
+                       "thresholds of shape %s; wanted a list of 1 to %d, or one for places of %s",
+                       shape_str(c->arena, s), MAX_THRESHOLDS, shape_str(c->arena, x));
+}
+
+static bool check_codes(Infer *c, int64_t n) {
+    const Tensor *code = in_const(c->node, CODES);
     if (code->type.shape.rank != 1 || code->type.shape.dim[0] != n + 1)
         return infer_error(c, D_OPERAND_SHAPE, CODES, "codes of shape %s; wanted a list of %" PRId64,
                            shape_str(c->arena, &code->type.shape), n + 1);
-    for (int64_t k = 0; k < n; k++) {
-        double v = tensor_get(thr, k);
-        if (!(v >= least) || isinf(v))
-            return infer_error(c, D_OPERAND_VALUE, THRESHOLDS, "threshold %" PRId64 " is %g; wanted them ascending", k,
-                               v);
-        least = v;
-    }
-    double last = -(double)MAX_CODE - 1;
+    double last = -MAX_CODE - 1;
     for (int64_t k = 0; k <= n; k++) {
         double v = tensor_get(code, k);
-        if (!(v > last) || v > (double)MAX_CODE || v != rint(v))
+        if (!(v > last) || v > MAX_CODE || v != rint(v))
             return infer_error(c, D_OPERAND_VALUE, CODES, "code %" PRId64 " is %g; wanted rising whole numbers", k, v);
         last = v;
+    }
+    return true;
+}
+
+/* Ascending thresholds from `least` on, and one code more, rising whole numbers. */
+static bool check_ladder(Infer *c, double least) {
+    const Tensor *thr = in_const(c->node, THRESHOLDS);
+    int64_t n, count = shape_count(&thr->type.shape);
+    if (!check_threshold_shape(c, &n) || !check_codes(c, n)) return false;
+    for (int64_t i = 0; i < count; i++) {
+        double v = tensor_get(thr, i), below = i % n ? tensor_get(thr, i - 1) : least;
+        if (!(v >= below) || isinf(v))
+            return infer_error(c, D_OPERAND_VALUE, THRESHOLDS, "threshold %" PRId64 " is %g; wanted them ascending",
+                               i % n, v);
     }
     return check_positive(c, STEP) && infer_same(c);
 }
@@ -154,19 +168,30 @@ static double code_step(const Expand *e, int64_t k) {
     return tensor_get(code, k + 1) - tensor_get(code, k);
 }
 
-/* `rise` where x compares so with v, else 0, added to sum. */
-static Value *add_step(Expand *e, Value *sum, OpId compare, double v, double rise) {
-    Value *beyond = expand_node(e, compare, NULL, 2, (Value *[]){in_of(e, X_VALUE), number(e, v)});
-    return EXPAND(e, Add, NULL, sum, EXPAND(e, Where, NULL, beyond, number(e, rise), number(e, 0)));
+/* Threshold k of all places, times `sign`. */
+static Value *threshold(Expand *e, int64_t k, double sign) {
+    const Tensor *thr = in_const(e->node, THRESHOLDS);
+    Type t = {QCC_F32, thr->type.shape};
+    int64_t n = t.shape.dim[--t.shape.rank], count = shape_count(&t.shape);
+    Tensor *column = tensor_new(e->graph->arena, t);
+    for (int64_t i = 0; i < count; i++) tensor_set(column, i, sign * tensor_get(thr, i * n + k));
+    return expand_constant(e, column);
 }
+
+/* `rise` where x compares so with threshold k, else 0, added to sum. */
+static Value *add_step(Expand *e, Value *sum, OpId compare, int64_t k, double sign) {
+    Value *beyond = expand_node(e, compare, NULL, 2, (Value *[]){in_of(e, X_VALUE), threshold(e, k, sign)});
+    Value *rise = number(e, sign * code_step(e, k));
+    return EXPAND(e, Add, NULL, sum, EXPAND(e, Where, NULL, beyond, rise, number(e, 0)));
+}
+
+static int64_t n_thresholds(const Node *n) { return in_shape(n, THRESHOLDS)->dim[in_shape(n, THRESHOLDS)->rank - 1]; }
 
 bool infer_QLevels(Infer *c) { return check_ladder(c, -INFINITY); }
 
 void expand_QLevels(Expand *e) {
-    const Tensor *thr = in_const(e->node, THRESHOLDS);
-    int64_t n = shape_count(&thr->type.shape);
     Value *sum = number(e, tensor_get(in_const(e->node, CODES), 0));
-    for (int64_t k = 0; k < n; k++) sum = add_step(e, sum, OP_Greater, tensor_get(thr, k), code_step(e, k));
+    for (int64_t k = 0; k < n_thresholds(e->node); k++) sum = add_step(e, sum, OP_Greater, k, 1);
     finish(e, sum, STEP);
 }
 
@@ -178,10 +203,8 @@ bool infer_QMagnitude(Infer *c) {
 
 /* Below 0 each threshold counts down where -x passes it. */
 void expand_QMagnitude(Expand *e) {
-    const Tensor *thr = in_const(e->node, THRESHOLDS);
-    int64_t n = shape_count(&thr->type.shape);
     Value *sum = number(e, 0);
-    for (int64_t k = n - 1; k >= 0; k--) sum = add_step(e, sum, OP_Less, -tensor_get(thr, k), -code_step(e, k));
-    for (int64_t k = 0; k < n; k++) sum = add_step(e, sum, OP_Greater, tensor_get(thr, k), code_step(e, k));
+    for (int64_t k = n_thresholds(e->node) - 1; k >= 0; k--) sum = add_step(e, sum, OP_Less, k, -1);
+    for (int64_t k = 0; k < n_thresholds(e->node); k++) sum = add_step(e, sum, OP_Greater, k, 1);
     finish(e, sum, STEP);
 }
