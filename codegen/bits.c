@@ -117,16 +117,13 @@ static Tensor *pack_weights(Arena *a, const Weights *w, int64_t *sum, int64_t *o
     return out;
 }
 
-/* low * sum + step * (2^planes - 1) * ones, shaped to broadcast along the output's channels; NULL if it leaves i32. */
-static Tensor *offsets(Arena *a, const Weights *w, const Codes *x, const int64_t *sum, const int64_t *ones, int rank) {
-    Shape s = {.rank = rank, .dim = {w->channels, 1, 1}};
-    Tensor *t = tensor_new(a, (Type){QCC_I32, s});
+/* low * sum + step * (2^planes - 1) * ones of each channel; false if one leaves i32. */
+static bool find_offsets(const Weights *w, const Codes *x, const int64_t *sum, const int64_t *ones, int64_t *out) {
     for (int64_t m = 0; m < w->channels; m++) {
-        int64_t v = x->low * sum[m] + x->step * (((int64_t)1 << x->planes) - 1) * ones[m];
-        if (v > INT32_MAX / 2 || v < INT32_MIN / 2) return NULL;
-        tensor_set_int(t, m, v);
+        out[m] = x->low * sum[m] + x->step * (((int64_t)1 << x->planes) - 1) * ones[m];
+        if (out[m] > INT32_MAX / 2 || out[m] < INT32_MIN / 2) return false;
     }
-    return t;
+    return true;
 }
 
 /* ---- the graph ------------------------------------------------------------------------------------------------- */
@@ -153,23 +150,121 @@ static Value *packed(Program *p, Packed *all, Node *before, Value *x, bool conv,
     return n->out[0];
 }
 
-/* The program on offset - step * sum, for the program on the product itself (NULL: none); `input` is the offset's. */
-static const Expr *epilogue_of(Arena *a, const Node *n, int input, int64_t step) {
-    ExprBuilder b = {.arena = a};
-    X product =
-        x_2(&b, X_SUB, x_in(&b, input, QCC_I32), x_2(&b, X_MUL, x_in(&b, 0, QCC_I32), x_const_int(&b, QCC_I32, step)));
-    if (!n->expr) return x_finish(&b, product, input + 1);
-    X *args = NEW_ARRAY(a, X, n->expr->n_in);
-    args[0] = product;
-    for (int i = 1; i < n->expr->n_in; i++) args[i] = x_in(&b, i, n->in[n->epilogue_in + i - 1]->type.elem);
-    return x_finish(&b, x_inline(&b, n->expr, args), input + 1);
+/* ---- the epilogue: a program on offset - step * count, count being the new node's result ----------------------------
+ */
+
+typedef struct Epilogue {
+    Program *p;
+    const Node *old;
+    Node *node;
+    const Weights *w;
+    const int64_t *offset; /* per channel */
+    int64_t step, most;    /* count is in 0 .. most */
+    ExprBuilder b;
+    int n_in; /* inputs of the program so far */
+} Epilogue;
+
+static X add_operand(Epilogue *e, Value *v) {
+    node_add_in(e->node, v);
+    return x_in(&e->b, e->n_in++, v->type.elem);
+}
+
+/* A constant of one number for each channel, in 16 bits if they fit. */
+static X add_constant(Epilogue *e, const int64_t *v) {
+    int64_t n = e->w->channels, lo = 0, hi = 0;
+    for (int64_t m = 0; m < n; m++) {
+        lo = i64_min(lo, v[m]);
+        hi = i64_max(hi, v[m]);
+    }
+    Elem elem = lo >= INT16_MIN && hi <= INT16_MAX ? QCC_I16 : QCC_I32;
+    Shape s = {.rank = e->old->op == OP_QConv ? e->old->out[0]->type.shape.rank - 1 : 1, .dim = {n, 1, 1, 1}};
+    Value *c = graph_constant(e->p->graph, "", tensor_from_ints(e->p->arena, elem, s, v));
+    return x_cast(&e->b, QCC_I32, add_operand(e, c));
+}
+
+static const XInst *inst_of(const Epilogue *e, int i) { return &e->old->expr->inst[i]; }
+static bool is_product(const Epilogue *e, int i) { return inst_of(e, i)->op == X_INPUT && inst_of(e, i)->k.i == 0; }
+
+/* Threshold of channel m in an instruction `threshold <= product`; false where that is not known. */
+static bool threshold_at(const Epilogue *e, const XInst *i, int64_t m, int64_t *out) {
+    const XInst *t = inst_of(e, i->a);
+    if (t->op == X_CONST) *out = t->k.i;
+    if (t->op != X_INPUT || t->k.i == 0) return t->op == X_CONST;
+    const Tensor *c = e->old->in[e->old->epilogue_in + (int)t->k.i - 1]->constant;
+    if (!c || (!c->splat && shape_count(&c->type.shape) != e->w->channels)) return false;
+    *out = tensor_get_int(c, m);
+    return true;
+}
+
+static bool is_threshold(const Epilogue *e, const XInst *i) {
+    int64_t t;
+    return i->op == X_LE && is_product(e, i->b) && !is_product(e, i->a) && threshold_at(e, i, 0, &t);
+}
+
+/* Is the product looked at through thresholds only? */
+static bool thresholds_only(const Epilogue *e) {
+    for (int k = 0; k < e->old->expr->n; k++) {
+        const XInst *i = inst_of(e, k);
+        int operands = x_op_info[i->op].n;
+        bool reads = (operands > 0 && is_product(e, i->a)) || (operands > 1 && is_product(e, i->b)) ||
+                     (operands > 2 && is_product(e, i->c));
+        if (reads && !is_threshold(e, i)) return false;
+    }
+    return true;
+}
+
+/* t <= offset - step * count, as count <= floor((offset - t) / step). */
+static X count_below(Epilogue *e, const XInst *i) {
+    int64_t *bound = NEW_ARRAY(e->p->arena, int64_t, e->w->channels), t = 0;
+    for (int64_t m = 0; m < e->w->channels; m++) {
+        threshold_at(e, i, m, &t);
+        int64_t room = e->offset[m] - t;
+        bound[m] = room < 0 ? -1 : i64_min(room / e->step, e->most);
+    }
+    return x_2(&e->b, X_LE, x_in(&e->b, 0, QCC_I32), add_constant(e, bound));
+}
+
+/* The old program with `product` in place of its input 0; thresholds on it become bounds of the count if it is -1. */
+static X transcribe(Epilogue *e, X product) {
+    const Expr *x = e->old->expr;
+    X *made = NEW_ARRAY(e->p->arena, X, x->n), last = product;
+    for (int k = 0; k < x->n; k++) {
+        XInst i = *inst_of(e, k);
+        if (i.op == X_INPUT) {
+            made[k] = i.k.i ? -1 : product; /* operands are added where they are read */
+            continue;
+        }
+        int *operand[] = {&i.a, &i.b, &i.c};
+        for (int o = 0; o < x_op_info[i.op].n && !(product < 0 && is_threshold(e, inst_of(e, k))); o++) {
+            int from = *operand[o];
+            if (inst_of(e, from)->op == X_INPUT && made[from] < 0)
+                made[from] = add_operand(e, e->old->in[e->old->epilogue_in + (int)inst_of(e, from)->k.i - 1]);
+            *operand[o] = made[from];
+        }
+        made[k] = product < 0 && is_threshold(e, inst_of(e, k)) ? count_below(e, inst_of(e, k)) : x_add(&e->b, i);
+        last = made[k];
+    }
+    return last;
+}
+
+static void write_epilogue(Epilogue *e) {
+    X result, count = x_in(&e->b, 0, QCC_I32);
+    if (e->old->expr && thresholds_only(e)) {
+        result = transcribe(e, -1);
+    } else {
+        X scaled = x_2(&e->b, X_MUL, count, x_const_int(&e->b, QCC_I32, e->step));
+        X product = x_2(&e->b, X_SUB, add_constant(e, e->offset), scaled);
+        result = e->old->expr ? transcribe(e, product) : product;
+    }
+    e->node->expr = x_finish(&e->b, result, e->n_in);
 }
 
 static void copy_window(Node *to, const Node *from) {
     for (int i = 0; i < from->n_attr; i++) node_set_attr(to, &from->attr[i]);
 }
 
-static void rewrite(Program *p, Node *n, Value *x, const Weights *w, const Codes *codes, Tensor *words, Tensor *start) {
+static void rewrite(Program *p, Node *n, Value *x, const Weights *w, const Codes *codes, Tensor *words,
+                    const int64_t *offset) {
     bool conv = n->op == OP_QConv;
     Graph *g = p->graph;
     Value *in[] = {x, graph_constant(g, n->in[1]->name, words)};
@@ -178,11 +273,18 @@ static void rewrite(Program *p, Node *n, Value *x, const Weights *w, const Codes
     node_set_int(m, conv ? "x_planes" : "a_planes", codes->planes);
     node_set_int(m, conv ? "w_planes" : "b_planes", w->planes);
     if (!node_infer(p->diags, m)) bug("a product of bit-planes does not infer");
-    int more = n->expr ? n->n_in - n->epilogue_in : 0;
+    int64_t pairs = (((int64_t)1 << codes->planes) - 1) * (((int64_t)1 << w->planes) - 1);
     m->epilogue_in = 2;
-    for (int i = 0; i < more; i++) node_add_in(m, n->in[n->epilogue_in + i]);
-    node_add_in(m, graph_constant(g, "", start));
-    m->expr = epilogue_of(p->arena, n, more + 1, codes->step);
+    Epilogue e = {.p = p,
+                  .old = n,
+                  .node = m,
+                  .w = w,
+                  .offset = offset,
+                  .step = codes->step,
+                  .most = w->terms * w->taps * pairs,
+                  .b = {.arena = p->arena},
+                  .n_in = 1};
+    write_epilogue(&e);
     m->out[0]->type = n->out[0]->type;
     graph_replace(g, n->out[0], m->out[0]);
     graph_erase(n);
@@ -208,15 +310,16 @@ static bool is_candidate(const Node *n) {
 static void try_node(Program *p, Ranges *r, Packed *made, Node *n) {
     Codes codes;
     if (!is_candidate(n) || !read_codes(r, n->in[0], &codes) || (codes.low && has_padding(n))) return;
-    int planes = weight_planes(n->in[1]->constant), rank = in_shape(n, 0)->rank;
+    int planes = weight_planes(n->in[1]->constant);
     if (!planes) return;
     bool conv = n->op == OP_QConv;
     Weights w = conv ? conv_weights(n, planes) : matrix_weights(n, planes);
     if (!pays(p->target, w.terms, planes * codes.planes)) return;
     int64_t *sum = NEW_ARRAY(p->arena, int64_t, w.channels), *ones = NEW_ARRAY(p->arena, int64_t, w.channels);
     Tensor *words = pack_weights(p->arena, &w, sum, ones);
-    Tensor *start = offsets(p->arena, &w, &codes, sum, ones, conv ? rank - 1 : 1);
-    if (start) rewrite(p, n, packed(p, made, n, n->in[0], conv, &codes), &w, &codes, words, start);
+    int64_t *offset = NEW_ARRAY(p->arena, int64_t, w.channels);
+    if (!find_offsets(&w, &codes, sum, ones, offset)) return;
+    rewrite(p, n, packed(p, made, n, n->in[0], conv, &codes), &w, &codes, words, offset);
 }
 
 void bits_run(Program *p) {

@@ -44,7 +44,7 @@ typedef struct ConstPack {
     int64_t bytes;
     void (*fill)(void *ctx, uint8_t *dst); /* dst is zeroed and aligned to QCC_ALIGN */
     void *ctx;                             /* in the plan's arena */
-    bool bytewise;                         /* weights of one byte each: the file may hold them in fewer bits */
+    int unit;                              /* 1 or 4: bytes of one weight, which the file may hold in fewer bits */
 } ConstPack;
 
 enum { MAX_OPERANDS = 64 };

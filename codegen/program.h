@@ -34,7 +34,8 @@ typedef struct Blob {
     void (*fill)(void *ctx, uint8_t *dst);
     void *ctx;
     const void *data; /* instead of fill */
-    int code_bits;    /* not 0: codes of so many bits, written out as prep_bytes bytes by NAME_prepare */
+    int code_bits;    /* not 0: codes of so many bits, written out by NAME_prepare as prep_bytes in units of bytes */
+    int unit;
     int64_t prep_offset, prep_bytes;
 } Blob;
 
