@@ -127,9 +127,10 @@ static bool find_levels(Fold *f) {
     int64_t n = (r.hi - r.lo) / r.step;
     if (n < 1) return refuse(f, "its result is always the same");
     if (n >= MOST_LEVELS) return refuse(f, "its result has more than 256 values");
-    if (n > CHEAP_THRESHOLDS && 2 * n > cost(f->map->expr)) {
-        return refuse(f, arena_printf(f->map->graph->arena, "%d thresholds cost more than %d instructions", (int)n,
-                                      cost(f->map->expr)));
+    int chain = cost(map_simplified(f->ranges, f->scratch, f->map));
+    if (n > CHEAP_THRESHOLDS && 2 * n > chain) {
+        return refuse(
+            f, arena_printf(f->map->graph->arena, "%d thresholds cost more than %d instructions", (int)n, chain));
     }
     f->n = (int)n;
     for (int k = 0; k <= f->n; k++) f->level[k] = r.lo + k * r.step;
@@ -271,6 +272,11 @@ static bool read_table(Fold *f, int64_t c, int64_t *y) {
         int64_t at = 0;
         while (at < n && y[at] < f->level[k]) at++;
         f->thr[k][c] = at;
+    }
+    int k = 0; /* ranges leave out what a NaN would give: see that all is there */
+    for (int64_t i = 0; i < n; i++) {
+        while (k < f->n && f->thr[k + 1][c] <= i) k++;
+        if (y[i] != f->level[k]) return refuse(f, "it gives what is outside of its range");
     }
     return true;
 }

@@ -88,31 +88,52 @@ static bool narrows(const Node *map, int x) {
     return elem_info[map->out[0]->type.elem].bits < elem_info[map->in[x]->type.elem].bits;
 }
 
-static bool never_falls(Ranges *r, const Node *map, int x) {
-    int64_t channels = 1;
-    int axis = -1;
+/* How the result moves as operand x grows, for each channel. */
+typedef struct Slopes {
+    int axis; /* of the channels; -1: one for all */
+    int64_t channels;
+    Direction *of;
+    bool known, falls; /* all are; some do */
+} Slopes;
+
+static bool find_channels(const Node *map, int x, Slopes *s) {
+    *s = (Slopes){.axis = -1, .channels = 1};
     for (int i = 0; i < map->n_in; i++) {
         int along = i == x ? -1 : differs_along(map->in[i], map->out[0]->type.shape.rank);
         if (along < 0) continue;
-        if (axis >= 0 && along != axis) return false;
-        axis = along;
-        channels = shape_count(&map->in[i]->type.shape);
+        if (s->axis >= 0 && along != s->axis) return false;
+        s->axis = along;
+        s->channels = shape_count(&map->in[i]->type.shape);
     }
-    Arena a = {0};
-    Span *in = NEW_ARRAY(&a, Span, map->n_in), *at = NEW_ARRAY(&a, Span, map->expr->n);
-    bool up = true;
-    for (int64_t c = 0; c < channels && up; c++) {
+    return true;
+}
+
+static Slopes find_slopes(Ranges *r, Arena *a, const Node *map, int x) {
+    Slopes s;
+    if (!find_channels(map, x, &s)) return s;
+    Span *in = NEW_ARRAY(a, Span, map->n_in), *at = NEW_ARRAY(a, Span, map->expr->n);
+    s.of = NEW_ARRAY(a, Direction, s.channels);
+    s.known = true;
+    for (int64_t c = 0; c < s.channels; c++) {
         for (int i = 0; i < map->n_in; i++) {
             const Value *v = map->in[i];
             bool one = i != x && (v->constant->splat || shape_count(&v->type.shape) == 1);
             in[i] = i == x ? range_span(r, v) : span_of_number(tensor_get(v->constant, one ? 0 : c));
         }
         span_run(map->expr, in, at);
-        Direction d = span_direction(map->expr, x, at);
-        up = d == DIR_UP || d == DIR_CONST;
+        s.of[c] = span_direction(map->expr, x, at);
+        s.known = s.known && s.of[c] != DIR_UNKNOWN;
+        s.falls = s.falls || s.of[c] == DIR_DOWN;
     }
+    return s;
+}
+
+static bool slopes_known(Ranges *r, const Node *map, int x) {
+    Arena a = {0};
+    bool known = find_slopes(r, &a, map, x).known;
+    Range range;
     arena_free(&a);
-    return up;
+    return known && range_of(r, map->out[0], &range);
 }
 
 static bool pays(Ranges *r, const Node *map, int x) {
@@ -126,7 +147,7 @@ static bool pays(Ranges *r, const Node *map, int x) {
     case OP_Gather:
         return narrows(map, x) && shape_count(in_shape(move, 0)) <= shape_count(&move->out[0]->type.shape);
     case OP_MaxPool:
-        return move->n_out == 1 && narrows(map, x) && never_falls(r, map, x);
+        return move->n_out == 1 && narrows(map, x) && slopes_known(r, map, x);
     default:
         return false;
     }
@@ -146,6 +167,52 @@ static bool move_constants(const Node *map, int x, Value **in) {
     return true;
 }
 
+/* offset + sign * p in i32, converted to `elem`; sign and offset are inputs k and k + 1. */
+static X turned(ExprBuilder *b, X p, int k, Elem elem) {
+    X whole = x_2(b, X_MUL, x_cast(b, QCC_I32, p), x_in(b, k, QCC_I32));
+    return x_cast(b, elem, x_2(b, X_ADD, whole, x_in(b, k + 1, QCC_I32)));
+}
+
+static Value *channel_list(const Node *map, const Slopes *s, const int64_t *v) {
+    Shape shape = {.rank = s->axis < 0 ? 0 : map->out[0]->type.shape.rank};
+    for (int i = 0; i < shape.rank; i++) shape.dim[i] = i == s->axis ? s->channels : 1;
+    return graph_constant(map->graph, "", tensor_from_ints(map->graph->arena, QCC_I32, shape, v));
+}
+
+/* In front of a maximum, where channels fall: codes lo .. hi become lo + hi - code there, and are turned back behind
+ * it. Returns the first of the two maps, which never falls; the map itself where nothing falls. */
+static Node *turn_falling(Ranges *r, Node *map, int x) {
+    Arena *a = map->graph->arena;
+    Slopes s = find_slopes(r, a, map, x);
+    Range range;
+    if (map->in[x]->def->op != OP_MaxPool || !s.falls) return map;
+    if (!range_of(r, map->out[0], &range)) bug("hoist_map: codes without a range");
+    int64_t *sign = NEW_ARRAY(a, int64_t, s.channels), *offset = NEW_ARRAY(a, int64_t, s.channels);
+    for (int64_t c = 0; c < s.channels; c++) {
+        sign[c] = s.of[c] == DIR_DOWN ? -1 : 1;
+        offset[c] = s.of[c] == DIR_DOWN ? range.lo + range.hi : 0;
+    }
+    Elem elem = map->out[0]->type.elem;
+    ExprBuilder first = {.arena = a}, second = {.arena = a};
+    Value **in = NEW_ARRAY(a, Value *, map->n_in + 2);
+    X *args = NEW_ARRAY(a, X, map->n_in);
+    for (int i = 0; i < map->n_in; i++) {
+        in[i] = map->in[i];
+        args[i] = x_in(&first, i, in[i]->type.elem);
+    }
+    in[map->n_in] = channel_list(map, &s, sign);
+    in[map->n_in + 1] = channel_list(map, &s, offset);
+    Node *p = node_before(map, OP_Map, map->n_in + 2, in, 1);
+    p->expr = x_finish(&first, turned(&first, x_inline(&first, map->expr, args), map->n_in, elem), map->n_in + 2);
+    infer_or_bug(p);
+    Value *back[] = {p->out[0], in[map->n_in], in[map->n_in + 1]};
+    Node *q = node_before(map, OP_Map, 3, back, 1);
+    q->expr = x_finish(&second, turned(&second, x_in(&second, 0, elem), 1, elem), 3);
+    infer_or_bug(q);
+    replace_node(map, q->out[0]);
+    return p;
+}
+
 /* What stands in place of the map, with maps in front of it; NULL if nothing was done. */
 static Node *hoist(Ranges *r, Node *map) {
     int x = varying_operand(map);
@@ -158,6 +225,9 @@ static Node *hoist(Ranges *r, Node *map) {
         return NULL;
     for (int i = 0; i < n_data; i++)
         if (move->in[i]->constant) return NULL;
+    map = turn_falling(r, map, x);
+    in = NEW_ARRAY(map->graph->arena, Value *, map->n_in);
+    if (!move_constants(map, x, in)) bug("hoist_map: a list of channels does not move");
     Node *m = node_before(map, move->op, move->n_in, move->in, 1);
     m->loc = move->loc;
     for (int i = 0; i < move->n_attr; i++) node_set_attr(m, &move->attr[i]);

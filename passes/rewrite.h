@@ -3,6 +3,7 @@
 #define QCC_PASSES_REWRITE_H
 
 #include "ir/op.h"
+#include "quant/range.h"
 
 /* No output of n is used by a node or the graph. */
 bool node_is_dead(const Node *n);
@@ -16,6 +17,8 @@ bool constant_is_splat(const Tensor *t, double *v);
 void replace_node(Node *n, Value *v);
 /* A layer whose kernel can run an element-wise program on its result before storing it, and has none yet. */
 bool takes_epilogue(const Node *n);
+/* The program of a Map on integers made shorter by what its operands can be (simplify_map.c); else as it is. */
+const Expr *map_simplified(Ranges *r, Arena *a, const Node *map);
 /* A new node in front of n with n's location; to be inferred once its attributes are set. */
 Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out);
 /* Infers the outputs of a node that a pass made or changed; a failure is the pass's fault. */

@@ -238,6 +238,13 @@ static double const_value(const XInst *i) {
     return i->elem == QCC_U64 ? (double)(uint64_t)i->k.i : (double)i->k.i;
 }
 
+/* Integers beyond 2^53 have no exact bounds here. */
+static Span of_const(const XInst *i) {
+    double v = const_value(i);
+    bool exact = elem_is_float(i->elem) ? !isnan(v) : fabs(v) <= 0x1p53;
+    return exact ? span_of_number(v) : span_of_elem(i->elem);
+}
+
 static bool is_zero(const XInst *i) { return i->op == X_CONST && const_value(i) == 0; }
 
 /* 0 < x ? p : x < 0 ? q : x gives x only where that is 0: the sign. */
@@ -263,7 +270,7 @@ static Span run(const XInst *i, const XInst *all, const Span *in, const Span *at
     case X_INPUT:
         return in[i->k.i];
     case X_CONST:
-        return isnan(const_value(i)) ? span_of_elem(i->elem) : span_of_number(const_value(i));
+        return of_const(i);
     case X_SELECT:
         return select_span(i, all, at);
     case X_EQ:

@@ -159,6 +159,24 @@ TEST(thresholds_of_integers) {
     THRESHOLDS(c, NODE(c, Clip, NULL, v, lo, hi), 1, 4);
 }
 
+/* A channel that a NaN has got into gives 0 throughout, which is no level: it is left as it is. */
+TEST(not_a_number) {
+    (void)state;
+    OpCase *c = case_new();
+    c->data[0] = case_ramp(c, QCC_I16, DIMS(1, 1, 1));
+    Value *v = NODE(c, Add, NULL, real_sum(c, 0.5), constant(c, F32(c, DIMS(1, 1, 1), NAN)));
+    graph_output(c->graph, "y", NODE(c, Cast, "to=3", clipped(c, NODE(c, Round, NULL, v), 1, 3)));
+    Tensor *out[1];
+    for (int i = 0; i < 2; i++) {
+        assert_true(graph_eval(&c->arena, &c->diags, c->graph, c->data, out, NULL, NULL));
+        assert_int_equal(tensor_get_int(out[0], 0), 0);
+        assert_true(pass_run(c->graph, &c->diags, PASS_fuse_map));
+        assert_true(pass_run(c->graph, &c->diags, PASS_fold_ladder));
+        assert_null(find(c->graph, OP_QLadder));
+    }
+    case_free(c);
+}
+
 /* ---- random chains ------------------------------------------------------------------------------------------------
  */
 
@@ -257,6 +275,7 @@ int main(void) {
         cmocka_unit_test(thresholds_of_quantize_linear),
         cmocka_unit_test(thresholds_of_integers),
         cmocka_unit_test(idle_levels_go),
+        cmocka_unit_test(not_a_number),
         cmocka_unit_test(random_chains),
     };
     return TEST_RUN(tests);

@@ -2,6 +2,8 @@
  * operands in bytes. Each graph is evaluated before and after, and looked at for what the pass promises. */
 #include "ir/op.h"
 #include "passes/pass.h"
+#include "passes/rewrite.h"
+#include "tests/expr_random.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
 
@@ -121,12 +123,25 @@ TEST(in_front_of_maxima) {
     check_hoisted(c, code(c, NODE(c, MaxPool, "kernel_shape=2,2 pads=1,0,0,1", v), 2, -8, 7), OP_MaxPool, true);
 }
 
-TEST(not_where_codes_fall) {
+/* Codes that fall are turned round in front of it, and back behind it. */
+TEST(in_front_of_maxima_of_falling_codes) {
     OPEN;
     Value *v = layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 4);
     v = NODE(c, MaxPool, "kernel_shape=2,2", v);
-    v = NODE(c, Mul, NULL, v, constant(c, F32(c, DIMS(1, 4, 1, 1), 1, 1, -1, 1)));
-    check_hoisted(c, code(c, v, 2, -8, 7), OP_MaxPool, false);
+    v = NODE(c, Mul, NULL, v, constant(c, F32(c, DIMS(1, 4, 1, 1), 1, 0, -1, -3)));
+    graph_output(c->graph, "y", code(c, v, 2, -8, 7));
+    RUN(c, PASS_fuse_map, PASS_hoist_map, PASS_clean_hoisted, PASS_fuse_hoisted, PASS_fold_ladder, PASS_fuse_ladder,
+        PASS_fuse_epilogue);
+    assert_int_equal(in_elem(find(c->graph, OP_MaxPool), 0), QCC_I8);
+    assert_int_equal(count(c->graph, OP_Map), 1);
+    case_free(c);
+}
+
+/* Where |x| is coded the order is not known. */
+TEST(not_where_codes_rise_and_fall) {
+    OPEN;
+    Value *v = NODE(c, MaxPool, "kernel_shape=2,2", layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 4));
+    check_hoisted(c, code(c, NODE(c, Abs, NULL, v), 2, -8, 7), OP_MaxPool, false);
 }
 
 /* ---- split_map ---- */
@@ -220,18 +235,116 @@ TEST(weights_by_offset) {
     case_free(c);
 }
 
+/* ---- simplify_map ---- */
+
+enum { ELEMS = 64 };
+
+/* Returns 1 where the program became shorter. */
+static int check_simplified(uint64_t seed) {
+    static const Elem elems[] = {QCC_I8, QCC_U8, QCC_I16, QCC_I32};
+    Arena a = {0};
+    const Expr *e = random_expr(&a, &seed, 3 + random_below(&seed, 25), (Elem)0);
+    ExprBuilder b = {.arena = &a};
+    X *args = NEW_ARRAY(&a, X, e->n_in);
+    Value **in = NEW_ARRAY(&a, Value *, e->n_in);
+    const void **data = NEW_ARRAY(&a, const void *, e->n_in);
+    Graph *g = graph_new(&a, NULL, "random");
+    for (int k = 0; k < e->n_in; k++) { /* integers, converted to what the program reads */
+        Elem elem = elems[random_below(&seed, COUNT_OF(elems))], wanted = expr_input_elem(e, k);
+        Tensor *t = tensor_new(&a, (Type){elem, DIMS(ELEMS)});
+        random_elems(&seed, elem, ELEMS, tensor_data(t));
+        in[k] = graph_input(g, "x", t->type);
+        data[k] = t->data;
+        args[k] = wanted ? x_cast(&b, wanted, x_in(&b, k, elem)) : -1;
+    }
+    X result = x_cast(&b, random_below(&seed, 2) ? QCC_I8 : QCC_I32, x_inline(&b, e, args));
+    Node *m = graph_node(g, NULL, OP_Map, LOC_NONE, e->n_in, in, 1);
+    m->expr = x_finish(&b, result, e->n_in);
+    infer_or_bug(m);
+    Ranges r = {.arena = &a};
+    const Expr *shorter = map_simplified(&r, &a, m);
+    Elem elem = m->out[0]->type.elem;
+    void *before = NEW_ARRAY(&a, uint64_t, ELEMS), *after = NEW_ARRAY(&a, uint64_t, ELEMS);
+    expr_run(m->expr, ELEMS, data, before);
+    expr_run(shorter, ELEMS, data, after);
+    int64_t wrong = elems_differ(elem, ELEMS, before, after);
+    if (wrong >= 0) fail_msg("element %d\n%sbecame\n%s", (int)wrong, expr_str(&a, m->expr), expr_str(&a, shorter));
+    int less = shorter->n < m->expr->n;
+    arena_free(&a);
+    return less;
+}
+
+TEST(shorter_programs_give_the_same) {
+    (void)state;
+    int shorter = 0;
+    for (uint64_t seed = 1; seed <= 20000; seed++) shorter += check_simplified(seed * 7919);
+    assert_true(shorter > 200);
+}
+
+/* What is left of a chain: its instructions in order, the last a conversion. */
+static void becomes_shorter(OpCase *c, Value *y, int n, const XOp *want) {
+    graph_output(c->graph, "y", y);
+    RUN(c, PASS_fuse_map, PASS_simplify_map);
+    const Expr *e = find(c->graph, OP_Map)->expr;
+    int k = 0;
+    for (int i = 0; i < e->n; i++) {
+        if (e->inst[i].op == X_INPUT || e->inst[i].op == X_CONST) continue;
+        if (k >= n || e->inst[i].op != want[k]) fail_msg("%s", expr_str(&c->arena, e));
+        k++;
+    }
+    assert_int_equal(k, n);
+    case_free(c);
+}
+#define BECOMES(c, y, ...) becomes_shorter((c), (y), (int)COUNT_OF(((XOp[]){__VA_ARGS__})), (XOp[]){__VA_ARGS__})
+
+/* Quantized with a zero point, which is taken off for the next layer. */
+TEST(zero_points_go) {
+    OPEN;
+    Value *v = NODE(c, Cast, "to=1", input(c, QCC_I32, DIMS(101), 1000));
+    v = NODE(c, Round, NULL, NODE(c, Mul, NULL, v, number(c, 0.3)));
+    v = NODE(c, Clip, NULL, NODE(c, Add, NULL, v, number(c, -128)), number(c, -128), number(c, 127));
+    v = NODE(c, Sub, NULL, NODE(c, Cast, "to=1", NODE(c, Cast, "to=3", v)), number(c, -128));
+    BECOMES(c, NODE(c, Cast, "to=2", v), X_CAST, X_MUL, X_RINT, X_MAX, X_MIN, X_CAST);
+}
+
+TEST(zero_points_of_integers_go) {
+    OPEN;
+    Value *v = NODE(c, Cast, "to=1", input(c, QCC_I32, DIMS(101), 1000));
+    v = NODE(c, Round, NULL, NODE(c, Mul, NULL, v, number(c, 0.3)));
+    v = NODE(c, Clip, NULL, NODE(c, Add, NULL, v, number(c, 128)), number(c, 0), number(c, 255));
+    v = centred(c, NODE(c, Cast, "to=2", v), 128);
+    BECOMES(c, NODE(c, Cast, "to=3", v), X_CAST, X_MUL, X_RINT, X_MAX, X_MIN, X_CAST);
+}
+
+/* Quantized again at its own scale; and limits that a rectifier keeps. */
+TEST(requantization_goes) {
+    OPEN;
+    Value *v = NODE(c, Cast, "to=1", input(c, QCC_I32, DIMS(101), 1000));
+    v = NODE(c, Relu, NULL, NODE(c, Mul, NULL, v, number(c, 0.3)));
+    v = NODE(c, Cast, "to=2", NODE(c, Clip, NULL, NODE(c, Round, NULL, v), number(c, 0), number(c, 255)));
+    v = NODE(c, Mul, NULL, NODE(c, Cast, "to=1", v), number(c, 0.032211483));
+    v = NODE(c, Round, NULL, NODE(c, Div, NULL, v, number(c, 0.032211483)));
+    v = NODE(c, Cast, "to=2", NODE(c, Clip, NULL, v, number(c, 0), number(c, 255)));
+    BECOMES(c, v, X_CAST, X_MUL, X_MAX, X_RINT, X_MIN, X_CAST);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_front_of_reshapes),
         cmocka_unit_test(in_front_of_transpositions),
         cmocka_unit_test(in_front_of_concatenations),
         cmocka_unit_test(in_front_of_maxima),
-        cmocka_unit_test(not_where_codes_fall),
+        cmocka_unit_test(in_front_of_maxima_of_falling_codes),
+        cmocka_unit_test(not_where_codes_rise_and_fall),
         cmocka_unit_test(shortcut_stores_codes),
         cmocka_unit_test(bytes_that_fit),
         cmocka_unit_test(bytes_by_offset),
         cmocka_unit_test(words_under_padding),
         cmocka_unit_test(weights_by_offset),
+        cmocka_unit_test(shorter_programs_give_the_same),
+        cmocka_unit_test(zero_points_go),
+        cmocka_unit_test(zero_points_of_integers_go),
+        cmocka_unit_test(requantization_goes),
     };
     return TEST_RUN(tests);
 }
