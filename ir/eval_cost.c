@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-enum { EXPANSION_PASSES = 8 /* over the elements, by what composite operators are made of */ };
+/* Of an element in a kernel, in those that a composite operator is made of, in a program of arithmetic. */
+enum { KERNEL_WORK = 3, EXPANSION_WORK = 8, PROGRAM_WORK = 1 };
 
 /* out = sums over the last two dimensions of operand 0, one of which is the rows. */
 static const OpId products[] = {OP_MatMul,  OP_Gemm,  OP_MatMulInteger,        OP_QLinearMatMul,
@@ -44,7 +45,8 @@ static double work_of(const Node *n, double out, double in) {
         return in + out * (double)shape_count(w) / (double)i64_max(1, w->rank ? w->dim[0] : 1);
     }
     if (AMONG(n->op, others)) return (out + 1) * (in + 1);
-    return (out + in) * (op_def(n->op)->kind == OP_EXPAND ? EXPANSION_PASSES : 1);
+    OpKind kind = op_def(n->op)->kind;
+    return (out + in) * (kind == OP_EXPAND ? EXPANSION_WORK : kind == OP_REF ? KERNEL_WORK : PROGRAM_WORK);
 }
 
 bool op_only_moves(OpId op) { return AMONG(op, moves); }

@@ -6,7 +6,7 @@
 
 #define FOLD_BYTES_CAP ((int64_t)1 << 24)
 #define SMALL_WORK 1e4
-#define FOLD_WORK 2e9 /* of one run of the pass: seconds */
+#define FOLD_WORK 1e9 /* of one run of the pass: seconds */
 
 /* Bytes of operands that are written out already. */
 static bool operands_constant(const Node *n, int64_t *bytes) {
