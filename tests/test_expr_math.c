@@ -61,7 +61,7 @@ static const Expr *program_of(Arena *a, Program *fn, Elem elem) {
 
 /* Evenly over the interval, then evenly over the exponents down to 2^-120. */
 static void fill(RefTensor *x, double lo, double hi) {
-    for (int i = 0; i < EVEN; i++) ref_store(x, i, lo + (hi - lo) * (i + 0.5) / EVEN);
+    for (int i = 0; i < EVEN; i++) ref_store(x, i, lo + (hi - lo) * (i + 0.5) / (double)EVEN);
     for (int i = 0; i < BY_SIZE; i++) {
         double v = ldexp(1 + (double)(i % 997) / 997, -i % 120);
         ref_store(x, EVEN + 2 * i, v > lo && v < hi ? v : (lo + hi) / 2);
