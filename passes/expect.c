@@ -168,7 +168,7 @@ bool expect_output(Expect *e, const Layer *l, const Steps *steps, const float *w
     const Node *n = l->node;
     Weights shape = layer_weights(e->arena, l);
     int64_t inputs = in_shape(n, 0)->dim[n->op == OP_Conv ? 1 : in_shape(n, 0)->rank - 1];
-    if (l->axis < 0 || n->op == OP_ConvTranspose || in_shape(n, 0)->rank < 2) return false;
+    if (l->axis < 0 || n->op == OP_ConvTranspose || (n->op != OP_Conv && in_shape(n, 0)->rank != 2)) return false;
     if (!quantized_input(e, l->source, steps, &in) || !repeat_channels(e, &in, inputs)) return false;
     *out = new_stats(e->arena, shape.channels);
     for (int64_t c = 0; c < out->n; c++) {

@@ -100,8 +100,16 @@ static bool fit_input(Job *j, Layer *l) {
     return true;
 }
 
+/* The layer's inputs are the source's channels, in their order. */
+static bool keeps_order(const Layer *l) {
+    for (const Value *v = l->node->in[0]; v != l->source && v->def; v = v->def->in[0])
+        if (v->def->op == OP_Transpose) return false;
+    return true;
+}
+
 static void expect_change(Job *j, Layer *l) {
     Steps steps;
+    if (!keeps_order(l)) return;
     bool quantized = l->input.n_step > 0;
     if (quantized) steps = quantizer_steps(j->a, &l->input);
     ChannelStats before, after;

@@ -115,7 +115,8 @@ const char *scheme_str(Arena *a, const Scheme *s) {
 
 /* ---- codes ---- */
 
-static float clip(float v, float lo, float hi) { return v < lo ? lo : v > hi ? hi : v; }
+/* NaN is the lowest code. */
+static float clip(float v, float lo, float hi) { return !(v >= lo) ? lo : v > hi ? hi : v; }
 
 static int count_below(const Quantizer *q, float x) {
     int k = 0;

@@ -244,7 +244,8 @@ static void spreads_agree(void **state) {
 static void awkward_tensors(void **state) {
     (void)state;
     Arena a = {0};
-    static const float cases[][4] = {{0, 0, 0, 0}, {1e-45f, 0, 0, -1e-45f}, {3e38f, -3e38f, 3e38f, 1}, {2, 2, 2, 2}};
+    static const float cases[][4] = {
+        {0, 0, 0, 0}, {1e-45f, 0, 0, -1e-45f}, {3e38f, -3e38f, 3e38f, 1}, {2, 2, 2, 2}, {NAN, INFINITY, -1, 1}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const Weights w = {.channels = 2, .each = 2, .w = cases[i]};
         Spread x = weights_spread(&a, &w);
