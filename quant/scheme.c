@@ -93,6 +93,8 @@ bool scheme_parse(Diags *d, const char *text, Scheme *out) {
     *out = (Scheme){.id = SCHEME_COUNT, .w_bits = 32, .a_bits = 32};
     for (SchemeId id = 0; id < SCHEME_COUNT; id++)
         if (strlen(scheme_info[id].name) == n && strncmp(scheme_info[id].name, text, n) == 0) out->id = id;
+    if (n == 3 && strncmp(text, "ttq", n) == 0)
+        return refuse(d, text, "TTQ's weights have two scales, one for each sign, so codes have no common step");
     if (out->id == SCHEME_COUNT) return refuse(d, text, "its name is not known");
     const char *at = text + n + (text[n] == ':'), *start = at;
     if (!parse_bits(&at, 'w', &out->w_bits) || !parse_bits(&at, 'a', &out->a_bits) || at == start)

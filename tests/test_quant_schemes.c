@@ -306,6 +306,7 @@ static void spelling(void **state) {
         const char *text, *why;
     } bad[] = {
         {"hwgp:w1a2", "name is not known"},
+        {"ttq:w2a2", "two scales"},
         {"hwgq", "like w1a2"},
         {"hwgq:", "like w1a2"},
         {"hwgq:w9a2", "9-bit weights"},
