@@ -145,7 +145,7 @@ static const Codes *move_pool(CodeTable *t, Value *v) {
     if (!x) return NULL;
     if (!positive(x->scale)) return refuse(t, v, "takes the maximum at a scale that may be negative");
     Elem e = x->ints->type.elem;
-    if (e != QCC_I8 && e != QCC_U8) return take_whole(t, v);
+    if (!is_narrow(e)) return take_whole(t, v);
     return keep(t, v, twin(t, v->def, 1, &x->ints), x->scale);
 }
 

@@ -65,7 +65,7 @@ static void test_axes(void **state) {
 
 static void test_types(void **state) {
     (void)state;
-    static const Elem elems[] = {QCC_F64, QCC_F16, QCC_I8, QCC_U8};
+    static const Elem elems[] = {QCC_F64, QCC_F16, QCC_I8, QCC_U8, QCC_I16, QCC_U16};
     KernelCase *c = kernel_case_new();
     for (size_t i = 0; i < COUNT_OF(elems); i++) {
         Value *x = kernel_input(c, elems[i], DIMS(1, 70, 7, 6));

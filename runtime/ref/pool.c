@@ -86,7 +86,7 @@ static int64_t find_max(const Job *j, int64_t plane, const int64_t o[AXES], bool
 static void store_lowest(const RefTensor *y, int64_t i) {
     bool real = ref_is_float(y->elem);
     if (real) ref_store(y, i, -__builtin_inf());
-    if (!real) ref_store_int(y, i, y->elem == QCC_I8 ? INT8_MIN : 0);
+    if (!real) ref_store_int(y, i, y->elem == QCC_I8 ? INT8_MIN : y->elem == QCC_I16 ? INT16_MIN : 0);
 }
 
 int ref_MaxPool(const RefArgs *a) {
