@@ -1,0 +1,157 @@
+/* Holding random networks against the evaluator, and cutting those that fail short. */
+#include "codegen/codegen.h"
+#include "passes/pass.h"
+#include "tests/codegen_support.h"
+#include "tests/net_random.h"
+#include "tests/support.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_OUTPUTS = 4 };
+
+const char *const *net_cpus(void) {
+    static const char *cpus[8];
+    int n = 0;
+    cpus[n++] = "native";
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4")) cpus[n++] = "x86-64-v4";
+    if (__builtin_cpu_supports("x86-64-v3")) cpus[n++] = "x86-64-v3";
+    if (__builtin_cpu_supports("x86-64-v2")) cpus[n++] = "x86-64-v2";
+    cpus[n++] = "x86-64";
+#endif
+    return cpus;
+}
+
+/* ---- one network ----------------------------------------------------------------------------------------------- */
+
+typedef struct Trial {
+    Arena *arena;
+    Diags diags;
+    uint64_t seed;
+    int layers;
+    const Graph *net; /* as drawn */
+    const Tensor **in;
+    Tensor *want[MOST_OUTPUTS];
+    const char *what; /* is wrong; NULL: nothing */
+} Trial;
+
+static bool wrong(Trial *t, const char *what) {
+    t->what = what;
+    return false;
+}
+
+/* Every product must have become one of integers: of floats the order of the sum would matter. */
+static bool check_products(Trial *t, const Graph *g) {
+    for (const Node *n = g->first; n; n = n->next) {
+        bool product = n->op == OP_Conv || n->op == OP_ConvTranspose || n->op == OP_MatMul || n->op == OP_Gemm;
+        if (product && elem_is_float(n->out[0]->type.elem)) return wrong(t, "a product of floats is left");
+    }
+    return true;
+}
+
+static bool check_equal(Trial *t, Tensor *const *got, const char *where) {
+    for (size_t k = 0; k < t->net->outputs.n; k++) {
+        const Tensor *want = tensor_dense(t->arena, t->want[k]), *have = tensor_dense(t->arena, got[k]);
+        size_t size = (size_t)elem_bytes(want->type.elem);
+        int64_t count = shape_count(&want->type.shape), differ = 0, first = 0;
+        for (int64_t i = count; i-- > 0;) {
+            const char *p = (const char *)want->data + (size_t)i * size,
+                       *q = (const char *)have->data + (size_t)i * size;
+            if (memcmp(p, q, size) == 0 || tensor_get(want, i) == tensor_get(have, i)) continue;
+            differ++;
+            first = i;
+        }
+        if (differ == 0) continue;
+        return wrong(t, arena_printf(t->arena,
+                                     "%s: output '%s' differs in %lld of %lld elements, in %lld first: %.9g, not %.9g",
+                                     where, t->net->outputs.at[k].name, (long long)differ, (long long)count,
+                                     (long long)first, tensor_get(have, first), tensor_get(want, first)));
+    }
+    return true;
+}
+
+static bool refused(Trial *t) { return wrong(t, test_diags(t->arena, &t->diags)); }
+
+static bool check_compiled_for(Trial *t, const Graph *g, const char *cpu) {
+    CodegenOptions o = test_options;
+    Tensor *got[MOST_OUTPUTS];
+    o.cpu = cpu;
+    o.strict = true;
+    CompiledModel m = compile_graph(t->arena, g, &o);
+    run_guarded(t->arena, &m, t->in, got, 1);
+    if (!check_equal(t, got, cpu)) return false;
+    run_guarded(t->arena, &m, t->in, got, 2);
+    return check_equal(t, got, arena_printf(t->arena, "%s, two threads", cpu));
+}
+
+static bool run_trial(Trial *t, const NetTest *test) {
+    diags_init(&t->diags, t->arena);
+    t->net = net_random(t->arena, &t->diags, t->seed, t->layers);
+    t->in = net_feeds(t->arena, t->net, t->seed);
+    Graph *g = graph_clone(t->arena, t->net);
+    if (!passes_define(g, &t->diags)) return refused(t);
+    if (!graph_eval(t->arena, &t->diags, g, t->in, t->want, NULL, NULL)) return refused(t);
+    if (!check_products(t, g)) return false;
+    Graph *fast = graph_clone(t->arena, t->net);
+    PassOptions o = {.level = 1 + (int)(t->seed % 3)};
+    Tensor *got[MOST_OUTPUTS];
+    if (!passes_run(fast, &t->diags, &o)) return refused(t);
+    if (!graph_eval(t->arena, &t->diags, fast, t->in, got, NULL, NULL)) return refused(t);
+    if (!check_equal(t, got, "evaluated after all passes")) return false;
+    int n = 0;
+    while (test->cpus[n]) n++;
+    for (int i = 0; i < n; i++)
+        if ((test->all || (uint64_t)i == t->seed % (uint64_t)n) && !check_compiled_for(t, fast, test->cpus[i]))
+            return false;
+    return true;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------------------------- */
+
+/* For what ends the process in the middle of a network. */
+static volatile sig_atomic_t at_seed, at_layers;
+
+static void tell_seed(int signal_number) {
+    (void)signal_number;
+    char line[64];
+    int n = snprintf(line, sizeof line, "aborted: seed %ld, %ld layers\n", (long)at_seed, (long)at_layers);
+    if (write(STDERR_FILENO, line, (size_t)n) != n) _exit(1);
+    _exit(1);
+}
+
+static bool passes_trial(const NetTest *test, uint64_t seed, int layers, bool print) {
+    Arena first = {0};
+    Trial *t = NEW(&first, Trial);
+    t->arena = &first;
+    t->seed = seed;
+    t->layers = layers;
+    at_seed = (sig_atomic_t)seed;
+    at_layers = layers;
+    bool good = run_trial(t, test);
+    if (!good && print) {
+        Text text = {.arena = t->arena};
+        graph_print(&text, t->net, 0);
+        fprintf(stderr, "\nseed %llu, %d layers: %s\n%s\n", (unsigned long long)seed, layers, t->what, text.s);
+    }
+    arena_free(&first);
+    return good;
+}
+
+void net_check(const NetTest *test) {
+    signal(SIGABRT, tell_seed);
+    int failed = 0;
+    for (int i = 0; i < test->count; i++) {
+        uint64_t seed = test->first + (uint64_t)i;
+        if (passes_trial(test, seed, NET_LAYERS, false)) continue;
+        failed++;
+        int layers = 0;
+        while (layers < NET_LAYERS && passes_trial(test, seed, layers, false)) layers++;
+        passes_trial(test, seed, layers, true);
+    }
+    signal(SIGABRT, SIG_DFL);
+    if (failed) fail_msg("%d of %d networks fail", failed, test->count);
+}

@@ -1,0 +1,662 @@
+/* Networks are grown layer by layer from a quantized input. Beside the tensor at the end goes a guess of how large its
+ * elements are, by which scales, thresholds and normalisations are drawn so that codes of all sizes occur. Scales are
+ * powers of two with half of the draws, which puts sums on thresholds exactly. */
+#include "tests/net_random.h"
+
+#include "ir/op.h"
+#include "tests/codegen_support.h"
+#include "tests/op_case.h"
+#include "tests/support.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct Net {
+    Arena *arena;
+    Diags *diags;
+    Graph *graph;
+    uint64_t seed;
+    Random random;
+    Value *v;   /* the end: f32, [samples, channels, positions...] */
+    double rms; /* roughly, of its elements */
+} Net;
+
+/* ---- drawing --------------------------------------------------------------------------------------------------- */
+
+static int draw(Net *n, int lo, int hi) { return (int)random_int(&n->random, lo, hi); }
+static bool chance(Net *n, int percent) { return draw(n, 0, 99) < percent; }
+static double draw_unit(Net *n) { return (double)(random_bits(&n->random) >> 11) * 0x1p-53; }
+/* Of standard deviation 1, near enough: the sum of three uniform ones. */
+static double draw_normal(Net *n) {
+    double sum = 0;
+    for (int i = 0; i < 3; i++) sum += 2 * draw_unit(n) - 1;
+    return sum;
+}
+
+static float draw_scale(Net *n, double about) {
+    double v = about * exp2(2 * draw_unit(n) - 1);
+    return chance(n, 50) ? (float)v : (float)exp2(rint(log2(v)));
+}
+
+/* ---- building -------------------------------------------------------------------------------------------------- */
+
+static Value *add_node(Net *n, OpId op, const char *attrs, int n_in, Value *const *in) {
+    Loc loc = LOC_NONE;
+    loc.file = "net.onnx";
+    Node *m = graph_node(n->graph, NULL, op, loc, n_in, in, 1);
+    if (attrs) node_set_attrs_text(m, attrs);
+    if (!node_infer(n->diags, m))
+        fail_msg("seed %llu: %s", (unsigned long long)n->seed, test_diags(n->arena, n->diags));
+    return m->out[0];
+}
+#define NODE(n, op, attrs, ...) \
+    add_node((n), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
+
+static Value *constant(Net *n, const Tensor *t) { return graph_constant(n->graph, "", t); }
+
+static Value *number_of(Net *n, Elem elem, double v) {
+    Tensor *t = tensor_new(n->arena, (Type){elem, {.rank = 0}});
+    tensor_set(t, 0, v);
+    return constant(n, t);
+}
+static Value *number(Net *n, double v) { return number_of(n, QCC_F32, v); }
+
+static Shape shape_like(const Value *v) { return v->type.shape; }
+static int64_t channels_of(const Value *v) { return v->type.shape.dim[1]; }
+static int spatial_of(const Value *v) { return v->type.shape.rank - 2; }
+
+/* "1,2" */
+static const char *list_str(Net *n, int count, const int *v) {
+    Text t = {.arena = n->arena};
+    for (int i = 0; i < count; i++) text_add(&t, "%s%d", i ? "," : "", v[i]);
+    return t.s;
+}
+
+/* A factor for each channel, in the shape that broadcasts to rank `rank` along `axis`. */
+static Tensor *new_along(Net *n, int64_t count, int rank, int axis) {
+    Shape s = {.rank = rank};
+    for (int i = 0; i < rank; i++) s.dim[i] = i == axis ? count : 1;
+    return tensor_new(n->arena, (Type){QCC_F32, s});
+}
+
+/* ---- quantizers of activations --------------------------------------------------------------------------------- */
+
+/* Codes of a type that QuantizeLinear gives. */
+typedef struct Coding {
+    Elem elem;
+    float scale;
+    int zero;
+} Coding;
+
+static Coding draw_coding(Net *n, bool bytes) {
+    static const Elem elems[] = {QCC_U8, QCC_I8, QCC_U4, QCC_I4, QCC_U2, QCC_I2};
+    Coding c = {.elem = elems[draw(n, 0, bytes ? 1 : 5)]};
+    int bits = elem_info[c.elem].bits, half = 1 << (bits - 1);
+    bool is_signed = elem_info[c.elem].kind == ELEM_I;
+    c.scale = draw_scale(n, n->rms * 2 / half);
+    if (chance(n, 50)) c.zero = is_signed ? 0 : half;
+    if (chance(n, 30)) c.zero = is_signed ? draw(n, -half, half - 1) : draw(n, 0, 2 * half - 1);
+    return c;
+}
+
+static Value *zero_of(Net *n, const Coding *c) { return number_of(n, c->elem, c->zero); }
+static Value *to_codes(Net *n, Value *v, const Coding *c) {
+    return NODE(n, QuantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
+}
+static Value *from_codes(Net *n, Value *v, const Coding *c) {
+    return NODE(n, DequantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
+}
+
+/* QDQ, or QCDQ: with the codes cut to fewer bits than their type has. */
+static Value *quantize_linear(Net *n, Value *v) {
+    Coding c = draw_coding(n, false);
+    bool cut = elem_info[c.elem].bits == 8 && chance(n, 40);
+    int bits = draw(n, 2, 7), half = 1 << (bits - 1);
+    bool is_signed = elem_info[c.elem].kind == ELEM_I;
+    if (cut) c.zero = is_signed ? 0 : draw(n, 0, 2 * half - 1);
+    if (cut) c.scale = draw_scale(n, n->rms * 2 / half);
+    v = to_codes(n, v, &c);
+    if (cut)
+        v = NODE(n, Clip, NULL, v, number_of(n, c.elem, is_signed ? -half + (bits < 4) : 0),
+                 number_of(n, c.elem, is_signed ? half - 1 : 2 * half - 1));
+    return from_codes(n, v, &c);
+}
+
+static Value *quantize_qonnx(Net *n, Value *v) {
+    static const char *const modes[] = {"ROUND", "ROUND", "ROUND", "FLOOR", "CEIL", "HALF_UP", "HALF_DOWN"};
+    int bits = draw(n, 1, 8), is_signed = draw(n, 0, 1), narrow = bits > 1 && chance(n, 30);
+    double zero = chance(n, 15) ? draw(n, 0, (1 << bits) - 1) : 0;
+    if (bits == 1 && is_signed) zero = 0;
+    double scale = (double)draw_scale(n, n->rms * 3 / (1 << bits));
+    const char *mode = modes[draw(n, 0, (int)COUNT_OF(modes) - 1)];
+    const char *attrs = arena_printf(n->arena, "signed=%d narrow=%d rounding_mode=%s", is_signed, narrow, mode);
+    return NODE(n, Quant, attrs, v, number(n, scale), number(n, zero), number(n, bits));
+}
+
+static Value *quantize_bipolar(Net *n, Value *v) {
+    return NODE(n, BipolarQuant, NULL, v, number(n, (double)draw_scale(n, 1)));
+}
+
+static int compare_floats(const void *p, const void *q) {
+    double a = *(const double *)p, b = *(const double *)q;
+    return (a > b) - (a < b);
+}
+
+/* Thresholds of each channel or of all; some of them equal, some on what sums of powers of two can be. */
+static Value *quantize_thresholds(Net *n, Value *v) {
+    int count = chance(n, 10) ? draw(n, 16, 255) : draw(n, 1, 15), rows = chance(n, 50) ? 1 : (int)channels_of(v);
+    double grid = chance(n, 50) ? exp2(rint(log2(n->rms)) - 3) : 0, *row = NEW_ARRAY(n->arena, double, count);
+    Tensor *t = tensor_new(n->arena, (Type){QCC_F32, DIMS(rows, count)});
+    for (int r = 0; r < rows; r++) {
+        for (int i = 0; i < count; i++) {
+            row[i] = 1.5 * n->rms * draw_normal(n);
+            if (grid > 0) row[i] = grid * rint(row[i] / grid);
+        }
+        qsort(row, (size_t)count, sizeof *row, compare_floats);
+        for (int i = 0; i < count; i++) tensor_set(t, r * count + i, row[i]);
+    }
+    int steps = chance(n, 50) ? 0 : -(count + 1) / 2;
+    double scale = chance(n, 40) ? 1 : chance(n, 30) ? 2 : (double)draw_scale(n, 0.25);
+    if (steps) scale = exp2(rint(log2(scale))); /* else count * scale + bias is rounded twice and no multiple */
+    const char *attrs = arena_printf(n->arena, "out_scale=%.9g out_bias=%.9g", scale, (double)(float)(steps * scale));
+    return NODE(n, MultiThreshold, attrs, v, constant(n, t));
+}
+
+/* Quantizers written in comparisons and signs, as binary and ternary networks have them. */
+static Value *quantize_idiom(Net *n, Value *v) {
+    double at = chance(n, 50) ? 0 : n->rms * draw_normal(n) / 2, size = (double)draw_scale(n, 1);
+    if (chance(n, 30)) return NODE(n, Mul, NULL, NODE(n, Sign, NULL, v), number(n, size));
+    Value *up =
+        chance(n, 50) ? NODE(n, Greater, NULL, v, number(n, at)) : NODE(n, GreaterOrEqual, NULL, v, number(n, at));
+    if (chance(n, 50)) return NODE(n, Where, NULL, up, number(n, size), number(n, -size));
+    return NODE(n, Sub, NULL, NODE(n, Mul, NULL, NODE(n, Cast, "to=1", up), number(n, 2)), number(n, 1));
+}
+
+/* The schemes' own. */
+static Value *quantize_scheme(Net *n, Value *v) {
+    int hi = (1 << draw(n, 1, 8)) - 1;
+    Value *step = number(n, (double)draw_scale(n, 2 * n->rms / hi));
+    if (chance(n, 50)) return NODE(n, QHwgq, NULL, v, step, number(n, hi));
+    int lo = draw(n, -hi, 0);
+    return NODE(n, QUniform, NULL, v, step, number(n, lo), number(n, hi));
+}
+
+/* What is learned as clip(x, 0, alpha) and a division of that interval (PACT), or written out in division, rounding and
+ * clipping. */
+static Value *quantize_written(Net *n, Value *v) {
+    int hi = (1 << draw(n, 1, 8)) - 1, lo = chance(n, 50) ? 0 : -hi;
+    double scale = (double)draw_scale(n, 2 * n->rms / hi);
+    if (chance(n, 50)) {
+        v = NODE(n, Clip, NULL, v, number(n, lo * scale), number(n, hi * scale));
+        return NODE(n, Mul, NULL, NODE(n, Round, NULL, NODE(n, Div, NULL, v, number(n, scale))), number(n, scale));
+    }
+    v = NODE(n, Div, NULL, v, number(n, scale));
+    v = chance(n, 50) ? NODE(n, Round, NULL, v) : NODE(n, Floor, NULL, NODE(n, Add, NULL, v, number(n, 0.5)));
+    return NODE(n, Mul, NULL, NODE(n, Clip, NULL, v, number(n, lo), number(n, hi)), number(n, scale));
+}
+
+static Value *quantize(Net *n, Value *v) {
+    static Value *(*const kinds[])(Net *, Value *) = {
+        quantize_linear,     quantize_linear,     quantize_qonnx, quantize_qonnx,  quantize_bipolar,
+        quantize_thresholds, quantize_thresholds, quantize_idiom, quantize_scheme, quantize_written};
+    return kinds[draw(n, 0, (int)COUNT_OF(kinds) - 1)](n, v);
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------- */
+
+typedef enum Letters { BIPOLAR, TERNARY, ODD, POWERS, WHOLE, LETTERS } Letters;
+
+static int draw_letter(Net *n, Letters letters, int bits) {
+    int half = 1 << (bits - 1);
+    switch (letters) {
+    case BIPOLAR:
+        return chance(n, 50) ? 1 : -1;
+    case TERNARY:
+        return draw(n, -1, 1);
+    case ODD:
+        return 2 * draw(n, -half, half - 1) + 1;
+    case POWERS: {
+        int k = draw(n, -(bits + 1), bits + 1);
+        return k == 0 ? 0 : k < 0 ? -(1 << (-k - 1) % 7) : 1 << (k - 1) % 7;
+    }
+    default:
+        return draw(n, -half, half - 1);
+    }
+}
+
+/* Weights in the making: whole numbers, and a scale for all or for each index of `axis`. */
+typedef struct Weights {
+    Letters letters;
+    int bits, axis;
+    Tensor *codes;       /* i8 */
+    const Tensor *scale; /* f32, rank 0, or 1 where each has its own */
+    double rms;          /* of the values */
+} Weights;
+
+static Tensor *draw_scales(Net *n, int64_t count, bool each, double about) {
+    Tensor *t = tensor_new(n->arena, (Type){QCC_F32, each ? DIMS(count) : SCALAR});
+    for (int64_t i = 0; i < shape_count(&t->type.shape); i++) tensor_set(t, i, (double)draw_scale(n, about));
+    return t;
+}
+
+static Weights draw_weights(Net *n, Shape s, int axis, bool may_each) {
+    Weights w = {.letters = (Letters)draw(n, 0, LETTERS - 1), .axis = axis};
+    w.bits = w.letters == ODD ? draw(n, 1, 6) : draw(n, 2, 8);
+    w.codes = tensor_new(n->arena, (Type){QCC_I8, s});
+    double sum = 0;
+    int64_t count = shape_count(&s);
+    for (int64_t i = 0; i < count; i++) {
+        int k = draw_letter(n, w.letters, w.bits);
+        tensor_set_int(w.codes, i, k);
+        sum += k * k;
+    }
+    double about = chance(n, 50) ? 1 : 0.05;
+    bool each = may_each && chance(n, 50);
+    w.scale = draw_scales(n, s.dim[axis], each, about);
+    w.rms = about * sqrt(sum / (double)i64_max(count, 1)) + 1e-6;
+    return w;
+}
+
+static int64_t index_along(const Shape *s, int axis, int64_t i) {
+    for (int d = s->rank - 1; d > axis; d--) i /= s->dim[d];
+    return i % s->dim[axis];
+}
+
+static float scale_at(const Weights *w, int64_t i) {
+    int64_t at = w->scale->type.shape.rank ? index_along(&w->codes->type.shape, w->axis, i) : 0;
+    return (float)tensor_get(w->scale, at);
+}
+
+/* The values, each fl(code * scale), and up to `noise` of a step beside that. */
+static Value *as_floats(Net *n, const Weights *w, double noise) {
+    Tensor *t = tensor_new(n->arena, (Type){QCC_F32, w->codes->type.shape});
+    for (int64_t i = 0; i < shape_count(&t->type.shape); i++) {
+        double k = tensor_get(w->codes, i) + noise * (2 * draw_unit(n) - 1);
+        tensor_set(t, i, (double)((float)k * scale_at(w, i)));
+    }
+    return constant(n, t);
+}
+
+/* The codes in type `elem`, shifted by a zero point, and DequantizeLinear. */
+static Value *as_dequantized(Net *n, const Weights *w, Elem elem, int zero) {
+    Tensor *t = tensor_new(n->arena, (Type){elem, w->codes->type.shape});
+    for (int64_t i = 0; i < shape_count(&t->type.shape); i++) tensor_set_int(t, i, tensor_get_int(w->codes, i) + zero);
+    Tensor *z = tensor_new(n->arena, (Type){elem, w->scale->type.shape});
+    for (int64_t i = 0; i < shape_count(&z->type.shape); i++) tensor_set_int(z, i, zero);
+    const char *attrs = arena_printf(n->arena, "axis=%d", w->axis);
+    return NODE(n, DequantizeLinear, attrs, constant(n, t), constant(n, w->scale), constant(n, z));
+}
+
+static Value *spread_scale(Net *n, const Weights *w) {
+    if (w->scale->type.shape.rank == 0) return constant(n, w->scale);
+    Tensor *t = new_along(n, shape_count(&w->scale->type.shape), w->codes->type.shape.rank, w->axis);
+    for (int64_t i = 0; i < shape_count(&t->type.shape); i++) tensor_set(t, i, tensor_get(w->scale, i));
+    return constant(n, t);
+}
+
+static Value *as_qonnx(Net *n, const Weights *w) {
+    if (w->letters == BIPOLAR) return NODE(n, BipolarQuant, NULL, as_floats(n, w, 0.4), spread_scale(n, w));
+    Value *bits = number(n, w->letters == WHOLE ? w->bits : 8);
+    return NODE(n, Quant, NULL, as_floats(n, w, 0.4), spread_scale(n, w), number(n, 0), bits);
+}
+
+static Value *as_values(Net *n, const Weights *w) {
+    switch (draw(n, 0, 4)) {
+    case 0:
+        return as_qonnx(n, w);
+    case 1:
+        return as_dequantized(n, w, QCC_I8, 0);
+    case 2:
+        if (w->letters == WHOLE && w->bits <= 4) return as_dequantized(n, w, w->bits == 2 ? QCC_I2 : QCC_I4, 0);
+        return as_dequantized(n, w, QCC_U8, 128);
+    case 3:
+        return as_dequantized(n, w, QCC_I16, draw(n, -200, 200));
+    default:
+        return as_floats(n, w, 0);
+    }
+}
+
+/* ---- behind products ------------------------------------------------------------------------------------------- */
+
+static Tensor *draw_list(Net *n, int64_t count, double middle, double spread) {
+    Tensor *t = tensor_new(n->arena, (Type){QCC_F32, DIMS(count)});
+    for (int64_t i = 0; i < count; i++) tensor_set(t, i, middle + spread * draw_normal(n));
+    return t;
+}
+
+/* With factors that are negative, zero, or so small that a channel is constant. */
+static void normalize(Net *n) {
+    int64_t c = channels_of(n->v);
+    Tensor *gamma = draw_list(n, c, chance(n, 50), 0.7), *beta = draw_list(n, c, 0, 0.5);
+    for (int64_t i = 0; i < c; i++)
+        if (chance(n, 10)) tensor_set(gamma, i, chance(n, 70) ? 0 : 1e-12);
+    Tensor *mean = draw_list(n, c, 0, 0.5 * n->rms), *var = draw_list(n, c, 0, 0.3);
+    for (int64_t i = 0; i < c; i++) tensor_set(var, i, n->rms * n->rms * exp(tensor_get(var, i)));
+    n->v = NODE(n, BatchNormalization, NULL, n->v, constant(n, gamma), constant(n, beta), constant(n, mean),
+                constant(n, var));
+    n->rms = 1;
+}
+
+static Value *bias_of(Net *n, int64_t channels) { return constant(n, draw_list(n, channels, 0, 0.5 * n->rms)); }
+
+/* What stands between a product and the quantizer behind it. */
+static void dress(Net *n) {
+    if (chance(n, 60)) normalize(n);
+    if (chance(n, 10)) n->v = NODE(n, Mul, NULL, n->v, number(n, (double)draw_scale(n, 1)));
+    int kind = draw(n, 0, 9);
+    if (kind < 3) n->v = NODE(n, Relu, NULL, n->v);
+    if (kind == 3) n->v = NODE(n, Clip, NULL, n->v, number(n, -n->rms), number(n, n->rms));
+    if (kind == 4) n->v = NODE(n, LeakyRelu, "alpha=0.125", n->v);
+}
+
+static void set_quantized(Net *n) { n->v = quantize(n, n->v), n->rms = 1; }
+
+/* How large the elements are follows from clipping and padding too: the network so far is evaluated. */
+static void measure(Net *n) {
+    size_t outputs = n->graph->outputs.n;
+    graph_output(n->graph, "probe", n->v);
+    const Tensor **in = net_feeds(n->arena, n->graph, n->random.state);
+    Tensor **out = NEW_ARRAY(n->arena, Tensor *, outputs + 1);
+    Graph *g = graph_clone(n->arena, n->graph);
+    n->graph->outputs.n = outputs;
+    n->rms = 1;
+    if (!graph_eval(n->arena, n->diags, g, in, out, NULL, NULL))
+        fail_msg("seed %llu: %s", (unsigned long long)n->seed, test_diags(n->arena, n->diags));
+    double sum = 0;
+    int64_t count = shape_count(&n->v->type.shape);
+    for (int64_t i = 0; i < count; i++) sum += tensor_get(out[outputs], i) * tensor_get(out[outputs], i);
+    if (count && sum > 0) n->rms = sqrt(sum / (double)count);
+}
+
+/* ---- windows --------------------------------------------------------------------------------------------------- */
+
+typedef struct Window {
+    int dims, kernel[2], stride[2], dilation[2], pad[4];
+} Window;
+
+/* A window that gives at least one position for each axis of v. `same`: as many as v has. */
+static Window draw_window(Net *n, const Value *v, bool same, bool pads_below_kernel) {
+    Window w = {.dims = spatial_of(v)};
+    for (int i = 0; i < w.dims; i++) {
+        int size = (int)v->type.shape.dim[2 + i], *pad = w.pad;
+        w.kernel[i] = same ? 2 * draw(n, 0, 1) + 1 : draw(n, 1, 4);
+        w.stride[i] = same ? 1 : chance(n, 60) ? 1 : draw(n, 2, 3);
+        w.dilation[i] = chance(n, 80) ? 1 : 2;
+        int reach = (w.kernel[i] - 1) * w.dilation[i];
+        pad[i] = same ? reach / 2 : draw(n, 0, pads_below_kernel ? w.kernel[i] - 1 : 2);
+        pad[w.dims + i] = same ? reach / 2 : draw(n, 0, pads_below_kernel ? w.kernel[i] - 1 : 2);
+        if (size + pad[i] + pad[w.dims + i] > reach) continue;
+        w.kernel[i] = w.stride[i] = w.dilation[i] = 1;
+        pad[i] = pad[w.dims + i] = 0;
+    }
+    return w;
+}
+
+static const char *window_str(Net *n, const Window *w) {
+    Text t = {.arena = n->arena};
+    text_add(&t, "kernel_shape=%s ", list_str(n, w->dims, w->kernel));
+    text_add(&t, "strides=%s ", list_str(n, w->dims, w->stride));
+    text_add(&t, "dilations=%s ", list_str(n, w->dims, w->dilation));
+    text_add(&t, "pads=%s", list_str(n, 2 * w->dims, w->pad));
+    return t.s;
+}
+
+/* ---- layers ---------------------------------------------------------------------------------------------------- */
+
+typedef struct Groups {
+    int count, out; /* groups, and channels that come out */
+} Groups;
+
+static int draw_channels(Net *n) { return chance(n, 20) ? draw(n, 30, 70) : draw(n, 1, 20); }
+
+/* One group, one for each channel, or some. */
+static Groups draw_groups(Net *n, int64_t channels, int keep) {
+    Groups g = {1, keep ? keep : draw_channels(n)};
+    if (chance(n, 65) || (keep && keep != channels)) return g;
+    int some = draw(n, 2, 5);
+    g.count = chance(n, 50) && channels % some == 0 ? some : (int)channels;
+    if (!keep) g.out = g.count * draw(n, 1, g.count > 5 ? 2 : 6);
+    return g;
+}
+
+static Shape weight_shape(const Window *w, int64_t first, int64_t second) {
+    Shape s = {.rank = 2 + w->dims, .dim = {first, second}};
+    for (int i = 0; i < w->dims; i++) s.dim[2 + i] = w->kernel[i];
+    return s;
+}
+
+/* keep: the number of channels that come out, at as many positions as come in; 0: any. */
+static void convolve(Net *n, int keep) {
+    Window win = draw_window(n, n->v, keep != 0, false);
+    int64_t in = channels_of(n->v);
+    Groups g = draw_groups(n, in, keep);
+    Shape s = weight_shape(&win, g.out, in / g.count);
+    Weights w = draw_weights(n, s, 0, true);
+    const char *attrs = arena_printf(n->arena, "%s group=%d", window_str(n, &win), g.count);
+    n->rms *= w.rms * sqrt((double)(shape_count(&s) / g.out));
+    Value *weights = as_values(n, &w);
+    n->v = chance(n, 40) ? NODE(n, Conv, attrs, n->v, weights, bias_of(n, g.out)) : NODE(n, Conv, attrs, n->v, weights);
+}
+
+static void convolve_transposed(Net *n) {
+    Window win = draw_window(n, n->v, false, false);
+    for (int i = 0; i < win.dims; i++) {
+        win.pad[i] = win.pad[win.dims + i] = 0;
+        win.dilation[i] = 1;
+    }
+    int64_t in = channels_of(n->v), out = draw(n, 1, 12);
+    Weights w = draw_weights(n, weight_shape(&win, in, out), 1, true);
+    Value *weights = as_values(n, &w);
+    n->v = NODE(n, ConvTranspose, window_str(n, &win), n->v, weights);
+}
+
+/* The convolution of codes: QLinearConv. */
+static void convolve_codes(Net *n) {
+    Window win = draw_window(n, n->v, false, false);
+    int64_t in = channels_of(n->v);
+    Groups g = draw_groups(n, in, 0);
+    Shape s = weight_shape(&win, g.out, in / g.count);
+    Weights w = draw_weights(n, s, 0, true);
+    Coding x = draw_coding(n, true);
+    n->rms *= w.rms * sqrt((double)(shape_count(&s) / g.out));
+    Coding y = draw_coding(n, true);
+    const char *attrs = arena_printf(n->arena, "%s group=%d", window_str(n, &win), g.count);
+    Tensor *bias = tensor_new(n->arena, (Type){QCC_I32, DIMS(g.out)});
+    for (int i = 0; i < g.out; i++) tensor_set_int(bias, i, draw(n, -300, 300));
+    Value *xs = number(n, (double)x.scale), *xz = zero_of(n, &x), *ys = number(n, (double)y.scale),
+          *yz = zero_of(n, &y), *codes = to_codes(n, n->v, &x);
+    Value *v = NODE(n, QLinearConv, attrs, codes, xs, xz, constant(n, w.codes), constant(n, w.scale),
+                    number_of(n, QCC_I8, 0), ys, yz, constant(n, bias));
+    n->v = from_codes(n, v, &y);
+}
+
+/* ConvInteger, and its sums as floats. */
+static void convolve_integers(Net *n) {
+    Window win = draw_window(n, n->v, false, false);
+    int64_t in = channels_of(n->v), out = draw_channels(n);
+    Weights w = draw_weights(n, weight_shape(&win, out, in), 0, false);
+    Coding x = draw_coding(n, true);
+    Value *codes = to_codes(n, n->v, &x), *zero = zero_of(n, &x), *wz = number_of(n, QCC_I8, chance(n, 70) ? 0 : 3);
+    Value *sum = NODE(n, ConvInteger, window_str(n, &win), codes, constant(n, w.codes), zero, wz);
+    n->v = NODE(n, Mul, NULL, NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(&w, 0))));
+}
+
+static void product_layer(Net *n) {
+    int kind = draw(n, 0, 99);
+    if (kind < 72)
+        convolve(n, 0);
+    else if (kind < 80)
+        convolve_transposed(n);
+    else if (kind < 90)
+        convolve_codes(n);
+    else
+        convolve_integers(n);
+    measure(n);
+    dress(n);
+    measure(n);
+    set_quantized(n);
+}
+
+/* A branch beside nothing or beside another, added. */
+static void shortcut_layer(Net *n) {
+    Value *x = n->v;
+    double rms = n->rms;
+    int channels = (int)channels_of(x);
+    convolve(n, channels);
+    measure(n);
+    dress(n);
+    Value *y = n->v;
+    if (chance(n, 40)) {
+        measure(n);
+        y = quantize(n, y);
+    }
+    if (chance(n, 40)) {
+        n->v = x;
+        n->rms = rms;
+        convolve(n, channels);
+        measure(n);
+        dress(n);
+        x = n->v;
+    }
+    n->v = NODE(n, Add, NULL, y, x);
+    if (chance(n, 40)) n->v = NODE(n, Relu, NULL, n->v);
+    measure(n);
+    set_quantized(n);
+}
+
+/* QLinearAdd of the codes of two branches. */
+static void add_codes_layer(Net *n) {
+    Value *x = n->v;
+    Coding a = draw_coding(n, true);
+    convolve(n, (int)channels_of(x));
+    measure(n);
+    Coding b = draw_coding(n, true), y = draw_coding(n, true);
+    b.elem = y.elem = a.elem;
+    b.zero = y.zero = a.zero;
+    Value *codes[] = {to_codes(n, x, &a), to_codes(n, n->v, &b)};
+    Value *sum = NODE(n, QLinearAdd, NULL, codes[0], number(n, (double)a.scale), zero_of(n, &a), codes[1],
+                      number(n, (double)b.scale), zero_of(n, &b), number(n, (double)y.scale), zero_of(n, &y));
+    n->v = from_codes(n, sum, &y);
+}
+
+static void concat_layer(Net *n) {
+    Value *x = n->v;
+    double rms = n->rms;
+    bool codes = chance(n, 50);
+    Value *part[2];
+    for (int i = 0; i < 2; i++) {
+        n->v = x;
+        n->rms = rms;
+        convolve(n, draw_channels(n) * (int)channels_of(x) % 23 + 1);
+        measure(n);
+        dress(n);
+        if (codes) measure(n);
+        if (codes) set_quantized(n);
+        part[i] = n->v;
+    }
+    n->v = NODE(n, Concat, "axis=1", part[0], chance(n, 20) ? x : part[1]);
+    measure(n);
+    set_quantized(n);
+}
+
+static void pool_layer(Net *n) {
+    Window w = draw_window(n, n->v, false, true);
+    for (int i = 0; i < w.dims; i++) w.dilation[i] = 1;
+    if (chance(n, 60)) {
+        n->v = NODE(n, MaxPool, window_str(n, &w), n->v);
+        return;
+    }
+    const char *attrs = arena_printf(n->arena, "%s count_include_pad=%d", window_str(n, &w), draw(n, 0, 1));
+    n->v = chance(n, 70) ? NODE(n, AveragePool, attrs, n->v) : NODE(n, GlobalAveragePool, NULL, n->v);
+    measure(n);
+    set_quantized(n);
+}
+
+/* The fully connected end: codes of rank 2. */
+static void connect_layer(Net *n) {
+    Shape s = shape_like(n->v);
+    int64_t rest = shape_count(&s) / s.dim[0], out = draw(n, 1, 20);
+    n->v = NODE(n, Flatten, NULL, n->v);
+    bool turned = chance(n, 50);
+    Weights w = draw_weights(n, turned ? DIMS(out, rest) : DIMS(rest, out), turned ? 0 : 1, true);
+    n->rms *= w.rms * sqrt((double)rest);
+    Value *weights = as_values(n, &w);
+    if (turned && chance(n, 50))
+        n->v = NODE(n, MatMul, NULL, n->v, NODE(n, Transpose, NULL, weights));
+    else if (turned)
+        n->v = NODE(n, Gemm, "transB=1", n->v, weights, bias_of(n, out));
+    else
+        n->v = chance(n, 50) ? NODE(n, Gemm, NULL, n->v, weights) : NODE(n, MatMul, NULL, n->v, weights);
+    measure(n);
+    if (chance(n, 40)) n->v = NODE(n, Add, NULL, n->v, bias_of(n, out));
+}
+
+static void inner_layer(Net *n) {
+    int kind = draw(n, 0, 99);
+    if (kind < 50)
+        product_layer(n);
+    else if (kind < 65)
+        shortcut_layer(n);
+    else if (kind < 72)
+        add_codes_layer(n);
+    else if (kind < 84)
+        concat_layer(n);
+    else
+        pool_layer(n);
+    measure(n);
+}
+
+/* ---- whole networks -------------------------------------------------------------------------------------------- */
+
+static void begin(Net *n) {
+    Shape s = {.rank = chance(n, 85) ? 4 : 3, .dim = {chance(n, 85) ? 1 : 2}};
+    s.dim[1] = draw(n, 1, 9);
+    for (int i = 2; i < s.rank; i++) s.dim[i] = draw(n, 1, 11);
+    n->rms = 1;
+    if (chance(n, 20)) {
+        Coding c = draw_coding(n, true);
+        n->v = from_codes(n, graph_input(n->graph, "x", (Type){c.elem, s}), &c);
+    } else {
+        n->v = graph_input(n->graph, "x", (Type){QCC_F32, s});
+        n->v = quantize_linear(n, n->v);
+    }
+    measure(n);
+}
+
+/* The end as codes and perhaps as it is. */
+static void end(Net *n) {
+    measure(n);
+    Coding c = draw_coding(n, true);
+    if (chance(n, 50)) graph_output(n->graph, "values", n->v);
+    graph_output(n->graph, "codes", to_codes(n, n->v, &c));
+}
+
+Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers) {
+    Net n = {.arena = a, .diags = d, .graph = graph_new(a, NULL, "net"), .seed = seed, .random = {seed}};
+    n.graph->source = "net.onnx";
+    begin(&n);
+    int inner = draw(&n, 1, NET_LAYERS - 1);
+    bool connected = chance(&n, 60);
+    for (int i = 0; i < inner && i < layers; i++) inner_layer(&n);
+    if (connected && layers > inner) connect_layer(&n);
+    end(&n);
+    return n.graph;
+}
+
+const Tensor **net_feeds(Arena *a, const Graph *g, uint64_t seed) {
+    const Tensor **in = NEW_ARRAY(a, const Tensor *, g->inputs.n + 1);
+    Random r = {seed};
+    for (size_t i = 0; i < g->inputs.n; i++) {
+        Type t = g->inputs.at[i].value->type;
+        Tensor *x = tensor_new(a, t);
+        int most = elem_info[t.elem].kind == ELEM_I ? 127 : 255;
+        for (int64_t k = 0; k < shape_count(&t.shape); k++) {
+            if (elem_is_float(t.elem))
+                tensor_set(x, k, (double)random_int(&r, -4096, 4096) / 1024);
+            else
+                tensor_set_int(x, k, random_int(&r, most - 255, most));
+        }
+        in[i] = x;
+    }
+    return in;
+}
