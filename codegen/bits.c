@@ -286,7 +286,7 @@ static void rewrite(Program *p, Node *n, Value *x, const Weights *w, const Codes
                   .n_in = 1};
     write_epilogue(&e);
     m->out[0]->type = n->out[0]->type;
-    graph_replace(g, n->out[0], m->out[0]);
+    value_succeed(n->out[0], m->out[0]);
     graph_erase(n);
 }
 

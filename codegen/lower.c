@@ -50,6 +50,13 @@ static void absorb(Program *p, Node *n) {
         absorb_constants(p, n, n->epilogue_in, 1);
 }
 
+void value_succeed(Value *old, Value *new_value) {
+    graph_replace(old->graph, old, new_value);
+    int id = old->id;
+    old->id = new_value->id;
+    new_value->id = id;
+}
+
 void node_unfuse(Program *p, Node *n) {
     int more = n->n_in - n->epilogue_in;
     Value *old = n->out[0], **in = NEW_ARRAY(p->arena, Value *, more + 1);
@@ -59,7 +66,7 @@ void node_unfuse(Program *p, Node *n) {
     m->expr = n->expr;
     m->out[0]->type = old->type;
     Elem before = input_elem(n->expr, 0);
-    graph_replace(p->graph, old, m->out[0]);
+    value_succeed(old, m->out[0]);
     node_set_in(m, 0, old);
     if (before) old->type.elem = before;
     for (int i = n->epilogue_in; i < n->n_in; i++) node_set_in(n, i, NULL);
@@ -77,7 +84,7 @@ static void to_map(Program *p, Node *n) {
     Node *m = graph_node(p->graph, n, OP_Map, n->loc, n_in, in, 1);
     m->expr = expr_of_node(p->arena, n);
     m->out[0]->type = n->out[0]->type;
-    graph_replace(p->graph, n->out[0], m->out[0]);
+    value_succeed(n->out[0], m->out[0]);
     graph_erase(n);
     absorb(p, m);
 }

@@ -63,7 +63,8 @@ static Reg slot_row(Program *p, const Value *v) {
     int64_t offset = s->offset + (s->buffer->space == SPACE_WORK ? s->buffer->offset : 0);
     return RECORD(p, text_of(p, v->name), u32(p, v->type.elem), u32(p, (uint64_t)rank),
                   i64_array(p, rank, v->type.shape.dim), i64_array(p, rank, s->stride),
-                  u32(p, spaces[s->buffer->space]), u32(p, (uint64_t)s->buffer->port), u64(p, (uint64_t)offset));
+                  u32(p, spaces[s->buffer->space]), u32(p, (uint64_t)s->buffer->port), u64(p, (uint64_t)offset),
+                  u32(p, (uint64_t)v->id));
 }
 
 static Reg slot_table(Program *p, const Node *n, uint32_t *count) {

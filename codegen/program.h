@@ -83,6 +83,10 @@ Blob *blob_add(Program *p, const char *key, int64_t bytes, void (*fill)(void *ct
 Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack);
 void crushed_emit(Program *p, Reg weights, Reg prep); /* writes all of them out */
 
+/* new_value takes the place of old, which has the same elements: its uses, its name and its number, by which tools find
+ * values of the graph that was compiled again. */
+void value_succeed(Value *old, Value *new_value);
+
 bool node_is_view(const Node *n); /* Reshape, Transpose, Slice, Expand, Concat: no step, only addresses */
 /* Places the outputs of view `n` on its operand's storage; false where strides cannot say it (some reshapes). */
 bool view_forward(const Node *n, const Storage *in, Storage *out);

@@ -28,14 +28,6 @@ static double timed_run(const Session *s, size_t n) {
     return seconds_now() - start;
 }
 
-static void run_step(const Session *s, const qcc_step *step, qcc_frame *frame) {
-    if (s->exec && step->n_tasks > 1) {
-        s->exec->parallel_for(s->exec->ctx, step->n_tasks, step->task, frame);
-        return;
-    }
-    for (uint64_t i = 0; i < step->n_tasks; i++) step->task(frame, i, 0);
-}
-
 static const char *joined_nodes(Arena *a, const qcc_step *step) {
     Text t = {.arena = a};
     text_put(&t, "", 0);
@@ -51,7 +43,7 @@ static void time_steps(Driver *dr, const Session *s, int64_t runs) {
     for (int64_t r = 0; r < runs; r++) {
         for (uint32_t i = 0; i < m->n_steps; i++) {
             double start = seconds_now();
-            run_step(s, &m->steps[i], &frame);
+            session_step(s, &m->steps[i], &frame);
             times[(size_t)i * (size_t)runs + (size_t)r] = seconds_now() - start;
         }
     }

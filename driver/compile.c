@@ -36,8 +36,9 @@ const char *single_file(Driver *dr) {
                          dr->cmd.files.at[1], dr->cmd.files.at[0]);
     bool wrong_verb = !dr->cmd.verb[0] && dr->cmd.files.n > 1 && !strpbrk(dr->cmd.files.at[0], "./");
     diag_hint(dr->diags, g,
-              wrong_verb ? "the commands are run, bench and info; without one a model is compiled"
-                         : "qcc --help shows how it is used");
+              wrong_verb
+                  ? "the commands are run, bench, info, verify, quantize and export; without one a model is compiled"
+                  : "qcc --help shows how it is used");
     return NULL;
 }
 

@@ -20,6 +20,7 @@ bool bench_verb(Driver *dr);
 bool info_verb(Driver *dr);
 bool export_verb(Driver *dr);
 bool quantize_verb(Driver *dr);
+bool verify_verb(Driver *dr);
 
 /* Imports a model as the command's options say and runs the passes. NULL after diagnostics. */
 Graph *load_graph(Driver *dr, const char *path);

@@ -103,6 +103,7 @@ bool feeds_read(Driver *dr, const PortType *ports, uint32_t n, bool fill, Feeds 
     *out = (Feeds){.samples = 1, .tensor = NEW_ARRAY(dr->arena, const Tensor *, n ? n : 1)};
     for (size_t i = 0; i < dr->cmd.opts.n; i++) {
         const OptValue *o = &dr->cmd.opts.at[i];
+        if (o->id == O_DATA && !take_bundle(dr, ports, n, o->value, out)) return false;
         if (o->id == O_INPUT && !take_input(dr, ports, n, o->value, out)) return false;
     }
     bool first = true;

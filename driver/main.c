@@ -80,6 +80,8 @@ static bool do_verb(Driver *dr) {
         return export_verb(dr);
     case 'q':
         return quantize_verb(dr);
+    case 'v':
+        return verify_verb(dr);
     default:
         return compile_verb(dr);
     }

@@ -24,6 +24,8 @@ static const struct {
     {"run", "qcc run [options] MODEL.so|MODEL.onnx --input NAME=@FILE ...", "run a model on given inputs"},
     {"bench", "qcc bench [options] MODEL.so|MODEL.onnx", "time a model, as a whole and by layer"},
     {"info", "qcc info [options] MODEL.so|MODEL.onnx", "show a model's layers, sizes and chosen kernels"},
+    {"verify", "qcc verify [options] MODEL.onnx MODEL.so [--data=FILE.npz]",
+     "hold a library against what its model means, step by step"},
     {"quantize", "qcc quantize [options] MODEL.onnx --scheme=SCHEME -o OUT.onnx",
      "make a float model a quantized one, as ONNX"},
     {"export", "qcc export [options] MODEL.onnx -o OUT.onnx", "write a model as ONNX, as the compiler reads it"},

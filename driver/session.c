@@ -28,3 +28,11 @@ void session_run(const Session *s, size_t n) {
     int status = s->model->run(s->in, s->out, n, s->prep, s->work, s->exec);
     if (status != QCC_OK) bug("run of '%s' gave %d", s->model->name, status);
 }
+
+void session_step(const Session *s, const qcc_step *step, qcc_frame *frame) {
+    if (s->exec && step->n_tasks > 1) {
+        s->exec->parallel_for(s->exec->ctx, step->n_tasks, step->task, frame);
+        return;
+    }
+    for (uint64_t i = 0; i < step->n_tasks; i++) step->task(frame, i, 0);
+}

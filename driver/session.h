@@ -17,5 +17,7 @@ typedef struct Session {
 bool session_open(Driver *dr, const qcc_model *m, int64_t threads, Session *out);
 /* Runs n samples (at most the model's batch); bug() on a status other than QCC_OK. */
 void session_run(const Session *s, size_t n);
+/* Runs one step of the step table on the buffers of `frame`. */
+void session_step(const Session *s, const qcc_step *step, qcc_frame *frame);
 
 #endif

@@ -72,6 +72,7 @@ typedef struct qcc_slot {
     const int64_t *dims, *strides;
     uint32_t space, port; /* port: index of the input or output */
     uint64_t offset;
+    uint32_t value; /* its number in the graph that was compiled: the same each time that is done in the same way */
 } qcc_slot;
 
 typedef struct qcc_step {
