@@ -70,7 +70,9 @@ static const Codes *refuse(CodeTable *t, const Value *v, const char *what) {
     return NULL;
 }
 
+/* The integers have the tensor's name, by which tools that look inside speak of them. */
 static const Codes *keep(CodeTable *t, const Value *v, Value *ints, Value *scale) {
+    if (!ints->name[0]) ints->name = v->name;
     Codes *c = NEW(t->graph->arena, Codes);
     *c = (Codes){ints, scale};
     map_put_ptr(t->graph->arena, &t->known, v, c);
