@@ -1,4 +1,5 @@
 /* Holding random networks against the evaluator, and cutting those that fail short. */
+#include "base/file.h"
 #include "codegen/codegen.h"
 #include "passes/pass.h"
 #include "tests/codegen_support.h"
@@ -7,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,6 +90,45 @@ static bool check_compiled_for(Trial *t, const Graph *g, const char *cpu) {
     return check_equal(t, got, arena_printf(t->arena, "%s, two threads", cpu));
 }
 
+/* ---- on another machine ---- */
+
+static const char *port_path(Trial *t, const char *folder, const char *kind, size_t i) {
+    return arena_printf(t->arena, "%s/%s_%zu.bin", folder, kind, i);
+}
+
+static void write_inputs(Trial *t, const char *folder) {
+    for (size_t i = 0; i < t->net->inputs.n; i++) {
+        const Tensor *x = tensor_dense(t->arena, t->in[i]);
+        size_t bytes = (size_t)type_bytes(&x->type);
+        if (!file_write(&t->diags, port_path(t, folder, "in", i), x->data, bytes)) fail_msg("cannot write an input");
+    }
+}
+
+static bool read_outputs(Trial *t, const char *folder, Tensor **out) {
+    for (size_t i = 0; i < t->net->outputs.n; i++) {
+        FileView file;
+        out[i] = tensor_new(t->arena, t->net->outputs.at[i].value->type);
+        size_t bytes = (size_t)type_bytes(&out[i]->type);
+        if (!file_map(t->arena, &t->diags, port_path(t, folder, "out", i), &file) || file.bytes != bytes)
+            return wrong(t, "an output is missing");
+        memcpy(tensor_data(out[i]), file.data, bytes);
+    }
+    return true;
+}
+
+static bool check_foreign(Trial *t, Graph *g, const NetTest *test) {
+    CodegenOptions o = test_options;
+    Tensor *got[MOST_OUTPUTS];
+    const char *folder = test_dir(t->arena), *library = arena_printf(t->arena, "%s/m.so", folder);
+    o.target = test->target;
+    o.strict = true;
+    if (!codegen_run(t->arena, &t->diags, g, &o, EMIT_LIB, library, NULL)) return refused(t);
+    write_inputs(t, folder);
+    int status = system(arena_printf(t->arena, "%s %s %s", test->runner, library, folder));
+    if (status != 0) return wrong(t, arena_printf(t->arena, "the runner ended with %d", status));
+    return read_outputs(t, folder, got) && check_equal(t, got, test->target);
+}
+
 static bool run_trial(Trial *t, const NetTest *test) {
     diags_init(&t->diags, t->arena);
     t->net = net_random(t->arena, &t->diags, t->seed, t->layers);
@@ -102,6 +143,7 @@ static bool run_trial(Trial *t, const NetTest *test) {
     if (!passes_run(fast, &t->diags, &o)) return refused(t);
     if (!graph_eval(t->arena, &t->diags, fast, t->in, got, NULL, NULL)) return refused(t);
     if (!check_equal(t, got, "evaluated after all passes")) return false;
+    if (test->target) return check_foreign(t, fast, test);
     int n = 0;
     while (test->cpus[n]) n++;
     for (int i = 0; i < n; i++)

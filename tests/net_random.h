@@ -20,6 +20,8 @@ typedef struct NetTest {
     int count;
     const char *const *cpus; /* ended by NULL; NULL: the host's own */
     bool all;                /* each network for all of them, else for one of them in turn */
+    const char *target;      /* NULL: the host; else `runner LIBRARY FOLDER` runs what is compiled for it, */
+    const char *runner;      /* reading in_N.bin and writing out_N.bin there */
 } NetTest;
 
 /* Each network as the passes that define its meaning leave it is evaluated; the same with all passes, and what is
