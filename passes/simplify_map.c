@@ -294,6 +294,7 @@ static void replace_program(Node *map, const Expr *e) {
         replace_node(map, in[0]);
         return;
     }
+    if (n == 0) return; /* one number whatever the operands: they give the result its shape */
     Node *m = node_before(map, OP_Map, n, in, 1);
     m->expr = x_finish(&b, x_inline(&b, e, args), n);
     infer_or_bug(m);
