@@ -17,6 +17,7 @@ typedef struct Net {
     Graph *graph;
     uint64_t seed;
     Random random;
+    bool exact; /* numbers of few bits only */
     Value *v;   /* the end: f32, [samples, channels, positions...] */
     double rms; /* roughly, of its elements */
 } Net;
@@ -35,7 +36,7 @@ static double draw_normal(Net *n) {
 
 static float draw_scale(Net *n, double about) {
     double v = about * exp2(2 * draw_unit(n) - 1);
-    return chance(n, 50) ? (float)v : (float)exp2(rint(log2(v)));
+    return chance(n, 50) && !n->exact ? (float)v : (float)exp2(rint(log2(v)));
 }
 
 /* ---- building -------------------------------------------------------------------------------------------------- */
@@ -320,7 +321,22 @@ static Value *as_values(Net *n, const Weights *w) {
 
 static Tensor *draw_list(Net *n, int64_t count, double middle, double spread) {
     Tensor *t = tensor_new(n->arena, (Type){QCC_F32, DIMS(count)});
-    for (int64_t i = 0; i < count; i++) tensor_set(t, i, middle + spread * draw_normal(n));
+    double grid = n->exact ? exp2(rint(log2(spread)) - 3) : 0;
+    for (int64_t i = 0; i < count; i++) {
+        double v = middle + spread * draw_normal(n);
+        tensor_set(t, i, grid > 0 ? grid * rint(v / grid) : v);
+    }
+    return t;
+}
+
+/* Variances about the square of n->rms. */
+static Tensor *draw_variances(Net *n, int64_t count) {
+    Tensor *t = draw_list(n, count, 0, 0.3);
+    for (int64_t i = 0; i < count; i++) {
+        double v = n->rms * exp(tensor_get(t, i) / 2);
+        if (n->exact) v = exp2(rint(log2(v)));
+        tensor_set(t, i, v * v);
+    }
     return t;
 }
 
@@ -329,11 +345,10 @@ static void normalize(Net *n) {
     int64_t c = channels_of(n->v);
     Tensor *gamma = draw_list(n, c, chance(n, 50), 0.7), *beta = draw_list(n, c, 0, 0.5);
     for (int64_t i = 0; i < c; i++)
-        if (chance(n, 10)) tensor_set(gamma, i, chance(n, 70) ? 0 : 1e-12);
-    Tensor *mean = draw_list(n, c, 0, 0.5 * n->rms), *var = draw_list(n, c, 0, 0.3);
-    for (int64_t i = 0; i < c; i++) tensor_set(var, i, n->rms * n->rms * exp(tensor_get(var, i)));
-    n->v = NODE(n, BatchNormalization, NULL, n->v, constant(n, gamma), constant(n, beta), constant(n, mean),
-                constant(n, var));
+        if (chance(n, 10)) tensor_set(gamma, i, n->exact || chance(n, 70) ? 0 : 1e-12);
+    Tensor *mean = draw_list(n, c, 0, 0.5 * n->rms), *var = draw_variances(n, c);
+    n->v = NODE(n, BatchNormalization, n->exact ? "epsilon=0" : NULL, n->v, constant(n, gamma), constant(n, beta),
+                constant(n, mean), constant(n, var));
     n->rms = 1;
 }
 
@@ -566,8 +581,11 @@ static void pool_layer(Net *n) {
         n->v = NODE(n, MaxPool, window_str(n, &w), n->v);
         return;
     }
-    const char *attrs = arena_printf(n->arena, "%s count_include_pad=%d", window_str(n, &w), draw(n, 0, 1));
-    n->v = chance(n, 70) ? NODE(n, AveragePool, attrs, n->v) : NODE(n, GlobalAveragePool, NULL, n->v);
+    for (int i = 0; i < w.dims; i++)
+        if (n->exact && w.kernel[i] == 3) w.kernel[i] = 1, w.pad[i] = w.pad[w.dims + i] = 0;
+    int counted = draw(n, 0, 1);
+    const char *attrs = arena_printf(n->arena, "%s count_include_pad=%d", window_str(n, &w), counted || n->exact);
+    n->v = chance(n, 70) || n->exact ? NODE(n, AveragePool, attrs, n->v) : NODE(n, GlobalAveragePool, NULL, n->v);
     measure(n);
     set_quantized(n);
 }
@@ -631,8 +649,9 @@ static void end(Net *n) {
     graph_output(n->graph, "codes", to_codes(n, n->v, &c));
 }
 
-Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers) {
-    Net n = {.arena = a, .diags = d, .graph = graph_new(a, NULL, "net"), .seed = seed, .random = {seed}};
+Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers, bool exact) {
+    Net n = {
+        .arena = a, .diags = d, .graph = graph_new(a, NULL, "net"), .seed = seed, .random = {seed}, .exact = exact};
     n.graph->source = "net.onnx";
     begin(&n);
     int inner = draw(&n, 1, NET_LAYERS - 1);

@@ -9,8 +9,9 @@
 enum { NET_LAYERS = 6 }; /* at most */
 
 /* A network of a few layers, cut off behind `layers` of them. Its outputs are what the last of them gives, in codes
- * and, with some seeds, as floats too. */
-Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers);
+ * and, with some seeds, as floats too. `exact`: scales are powers of two, other numbers have few bits and averages are
+ * of powers of two of elements, so that floats round nothing, in whatever order they are added. */
+Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers, bool exact);
 /* An array for each input. */
 const Tensor **net_feeds(Arena *a, const Graph *g, uint64_t seed);
 

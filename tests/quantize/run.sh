@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# usage: run.sh QCC VENV_FOLDER
+# usage: run.sh QCC VENV_FOLDER NET_EXPORT
 # Exports the committed models, and those of the data folder, and runs the files in ONNX Runtime beside the originals; then
-# quantizes the committed ones by every scheme and counts codes; then measures what is left of two networks' accuracy.
+# quantizes the committed ones by every scheme and counts codes; then measures what is left of two networks' accuracy; then
+# compares random quantized networks.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../data.sh"
@@ -10,3 +11,4 @@ python=$("$here/../venv.sh" "$2")
 "$python" "$here/export.py" "$1" "$here"/../exports/*.onnx "$data"/models/*/*/model.onnx
 "$python" "$here/codes.py" "$1" "$here"/../exports/{residual,depthwise}_script.onnx
 "$python" "$here/accuracy.py" "$1" "$data"
+"$python" "$here/nets.py" "$3" 100
