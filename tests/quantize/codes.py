@@ -1,13 +1,14 @@
 """Quantizes networks by every scheme, and holds the codes in ONNX Runtime against the reference's and the compiled model's.
 
-usage: codes.py QCC MODEL.onnx ...
+usage: codes.py QCC [--images IDX.gz COUNT] MODEL.onnx ...
 
-Models take random inputs. Every quantizer of activations becomes an output too. The compiled model must give the reference's
+Models take random inputs, or images with pixels in [0, 1], the first of which are also what they are fitted to. Every quantizer of activations becomes an output too. The compiled model must give the reference's
 bits. ONNX Runtime adds the products of a layer in an order of its own, in float32, so that a value next to a threshold may
 fall on its other side: such codes are counted, each may be one level off, and up to the first of them all must be equal.
-Files of the dialects qonnx and qdq must give the reference's outputs of the default one, where they can be written.
+Of random inputs, files of the dialects qonnx and qdq must give the reference's outputs of the default one, where they can be written.
 """
 
+import gzip
 import pathlib
 import subprocess
 import sys
@@ -20,7 +21,10 @@ import onnxruntime
 SCHEMES = ["hwgq:w1a2", "hwgq:w1a1", "hwgq:w2a3,nonuniform", "hwgq:w4a4,midpoint", "hwgq:w8a8", "pact:w2a2", "pact:w4a4",
            "pact:w1a8", "qn:w1a2", "qn:w2a2", "qn:w3a3", "qn:w3a2,narrow", "aqe:w1a1", "aqe:w2a2", "aqe:w3a3", "aqe:w4a4",
            "dorefa:w3a4", "xnor:w1a1", "twn:w2a8", "lsq:w8a8", "lsq:w4a4", "lsq:w2a8,affine", "lsq:w3a3,tensor"]
-SAMPLES = 16
+PAPERS = ["hwgq:w1a2", "hwgq:w1a1", "hwgq:w4a3", "pact:w2a2", "pact:w4a4", "pact:w5a5", "qn:w1a2", "qn:w2a2", "qn:w3a3",
+          "aqe:w1a1", "aqe:w2a2", "aqe:w3a3"]  # held on images
+SAMPLES = 16  # of random inputs
+FITTED_TO = 64  # at most
 MOST_OFF = 1e-3  # share of codes that may differ
 
 
@@ -89,7 +93,7 @@ def check_dialects(qcc, model, how, scheme, folder, want):
 
 
 def check(qcc, model, scheme, folder, x):
-    how = [f"--calibrate={folder}/x.npy"]
+    how = [f"--calibrate={folder}/x.npy", f"--samples={FITTED_TO}"]
     run(qcc, "quantize", model, f"--scheme={scheme}", *how, "-o", f"{folder}/q.onnx")
     steps = expose(f"{folder}/q.onnx", f"{folder}/all.onnx")
     reference = in_qcc(qcc, f"{folder}/all.onnx", folder, "--reference")
@@ -97,20 +101,33 @@ def check(qcc, model, scheme, folder, x):
     if any(reference[name].tobytes() != compiled[name].tobytes() for name in reference):
         return "WRONG: the compiled model differs from the reference", False
     off, total, wrong = compare(reference, in_runtime(f"{folder}/all.onnx", x), steps)
-    dialects = check_dialects(qcc, model, how, scheme, folder, reference)
+    dialects = "" if len(x) > SAMPLES else check_dialects(qcc, model, how, scheme, folder, reference)
     good = not wrong and "WRONG" not in dialects
     return f"{off} of {total} codes differ in ONNX Runtime {wrong}; {dialects}", good
 
 
+def read_images(path, count):
+    with gzip.open(path) as f:
+        x = numpy.frombuffer(f.read()[16:], numpy.uint8).reshape(-1, 1, 28, 28)
+    return x[:count].astype(numpy.float32) / 255
+
+
+def random_inputs(model):
+    shape = [d.dim_value or 1 for d in onnx.load(model).graph.input[0].type.tensor_type.shape.dim]
+    return numpy.random.default_rng(5).standard_normal([SAMPLES, *shape[1:]]).astype(numpy.float32)
+
+
 def main():
     qcc, *models = sys.argv[1:]
+    images = None
+    if models[:1] == ["--images"]:
+        images, models = read_images(models[1], int(models[2])), models[3:]
     good = True
     for model in models:
-        shape = [d.dim_value or 1 for d in onnx.load(model).graph.input[0].type.tensor_type.shape.dim]
-        x = numpy.random.default_rng(5).standard_normal([SAMPLES, *shape[1:]]).astype(numpy.float32)
+        x = random_inputs(model) if images is None else images
         with tempfile.TemporaryDirectory() as folder:
             numpy.save(f"{folder}/x.npy", x)
-            for scheme in SCHEMES:
+            for scheme in SCHEMES if images is None else PAPERS:
                 said, fine = check(qcc, model, scheme, folder, x)
                 print(f"{pathlib.Path(model).stem} {scheme}: {said}", flush=True)
                 good = good and fine

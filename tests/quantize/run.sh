@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: run.sh QCC VENV_FOLDER NET_EXPORT
 # Exports the committed models, and those of the data folder, and runs the files in ONNX Runtime beside the originals; then
-# quantizes the committed ones by every scheme and counts codes; then measures what is left of two networks' accuracy; then
-# compares random quantized networks.
+# quantizes committed ones by every scheme and counts codes, of a small trained network (make_small.py) on 1000 images; then
+# measures what is left of two networks' accuracy; then compares random quantized networks.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../data.sh"
@@ -10,5 +10,6 @@ python=$("$here/../venv.sh" "$2")
 
 "$python" "$here/export.py" "$1" "$here"/../exports/*.onnx "$data"/models/*/*/model.onnx
 "$python" "$here/codes.py" "$1" "$here"/../exports/{residual,depthwise}_script.onnx
+"$python" "$here/codes.py" "$1" --images "$data/fashion-mnist/t10k-images-idx3-ubyte.gz" 1000 "$here/small.onnx"
 "$python" "$here/accuracy.py" "$1" "$data"
 "$python" "$here/nets.py" "$3" 100
