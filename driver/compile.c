@@ -172,7 +172,7 @@ Graph *load_graph(Driver *dr, const char *path) {
                      .dump = &dump};
     progress_say("optimising %s", path);
     Report report = {.arena = dr->arena};
-    g->report = &report;
+    if (command_has(&dr->cmd, O_REPORT)) g->report = &report;
     bool good = passes_run(g, dr->diags, &o);
     g->report = NULL;
     if (dump.n) fputs(dump.s, stderr);

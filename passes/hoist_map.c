@@ -1,8 +1,9 @@
 /* Element-wise programs go in front of what only moves elements, so that they reach the layer that computes them and
  * its registers: a quantizer behind a reshape becomes an epilogue, and what is moved are codes. In front of a reshape
- * always; in front of a transposition, a shuffle, a concatenation or a maximum only if the elements become narrower,
- * and in front of a maximum only if the program never falls (max f(x) = f(max x)). Requires: fuse_map. Keeps:
- * element-wise results to the bit. Breaks: canonical form (reshapes may meet), and maps may meet that fuse_map joins.
+ * always, of a transposition unless elements become wider; in front of a shuffle, a concatenation or a maximum only if
+ * the elements become narrower, and in front of a maximum only if the program never falls (max f(x) = f(max x)).
+ * Requires: fuse_map. Keeps: element-wise results to the bit. Breaks: canonical form (reshapes may meet), and maps may
+ * meet that fuse_map joins.
  */
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -88,6 +89,10 @@ static bool narrows(const Node *map, int x) {
     return elem_info[map->out[0]->type.elem].bits < elem_info[map->in[x]->type.elem].bits;
 }
 
+static bool widens(const Node *map, int x) {
+    return elem_info[map->out[0]->type.elem].bits > elem_info[map->in[x]->type.elem].bits;
+}
+
 /* How the result moves as operand x grows, for each channel. */
 typedef struct Slopes {
     int axis; /* of the channels; -1: one for all */
@@ -142,6 +147,7 @@ static bool pays(Ranges *r, const Node *map, int x) {
     case OP_Reshape:
         return true;
     case OP_Transpose:
+        return !widens(map, x);
     case OP_Concat:
         return narrows(map, x);
     case OP_Gather:

@@ -289,12 +289,17 @@ static void replace_program(Node *map, const Expr *e) {
         args[i] = x_in(&b, n, map->in[i]->type.elem);
         in[n++] = map->in[i];
     }
+    if (n == 0) { /* the same for every element */
+        uint64_t elem = 0;
+        expr_run(e, 1, NULL, &elem);
+        replace_node(map, graph_constant(map->graph, "", tensor_splat(a, map->out[0]->type, &elem)));
+        return;
+    }
     if (n == 1 && e->n == 1 && in[0]->def && type_equal(&in[0]->type, &map->out[0]->type) &&
         !value_is_output(map->out[0])) {
         replace_node(map, in[0]);
         return;
     }
-    if (n == 0) return; /* one number whatever the operands: they give the result its shape */
     Node *m = node_before(map, OP_Map, n, in, 1);
     m->expr = x_finish(&b, x_inline(&b, e, args), n);
     infer_or_bug(m);
