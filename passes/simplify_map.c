@@ -197,7 +197,7 @@ static const Expr *rewritten(Arena *a, const Expr *e, const Span *at, const bool
  */
 
 static bool is_code(const XInst *i, Span s) {
-    return elem_is_int(i->elem) && elem_info[i->elem].bits == 8 && s.hi - s.lo < MOST_CODES;
+    return elem_is_int(i->elem) && elem_info[i->elem].bits == 8 && s.hi - s.lo < (double)MOST_CODES;
 }
 
 /* Instruction j is computed from d and constants alone. */

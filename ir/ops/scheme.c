@@ -142,7 +142,7 @@ static bool check_codes(Infer *c, int64_t n) {
     double last = -MAX_CODE - 1;
     for (int64_t k = 0; k <= n; k++) {
         double v = tensor_get(code, k);
-        if (!(v > last) || v > MAX_CODE || v != rint(v))
+        if (!(v > last) || v > (double)MAX_CODE || v != rint(v))
             return infer_error(c, D_OPERAND_VALUE, CODES, "code %" PRId64 " is %g; wanted rising whole numbers", k, v);
         last = v;
     }
