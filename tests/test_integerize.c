@@ -168,6 +168,21 @@ TEST(averages) {
     becomes(c, NODE(c, Add, NULL, NODE(c, Sub, NULL, y, z), sum), OP_QConv, 2, OP_AveragePool);
 }
 
+/* Limits that are multiples of the scale, or that are never reached. */
+TEST(clipped_codes) {
+    OPEN;
+    Value *x = quantized(c, input(c, DIMS(1, 2, 4, 4)), 0.25, -8, 7), *w = weights(c, DIMS(2, 2, 1, 1), 0.5, 1);
+    Value *y = NODE(c, Conv, NULL, NODE(c, Clip, NULL, x, number(c, -1), number(c, 6)), w);
+    Value *z = NODE(c, Conv, NULL, NODE(c, Clip, NULL, x, number(c, -0.25), number(c, 1.5)), w);
+    becomes(c, NODE(c, Add, NULL, y, z), OP_QConv, 2, OP_Conv);
+}
+
+TEST(clipped_between_codes) {
+    OPEN;
+    Value *x = quantized(c, input(c, DIMS(1, 2, 4, 4)), 0.25, -8, 7), *w = weights(c, DIMS(2, 2, 1, 1), 0.5, 1);
+    becomes(c, NODE(c, Conv, NULL, NODE(c, Clip, NULL, x, number(c, -1), number(c, 1.3)), w), OP_Conv, 1, OP_QConv);
+}
+
 /* Nothing is done to a float network, or to sums that might not fit. */
 TEST(left_alone) {
     OPEN;
@@ -193,6 +208,8 @@ int main(void) {
         cmocka_unit_test(shortcuts),
         cmocka_unit_test(averages),
         cmocka_unit_test(left_alone),
+        cmocka_unit_test(clipped_codes),
+        cmocka_unit_test(clipped_between_codes),
     };
     return TEST_RUN(tests);
 }
