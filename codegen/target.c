@@ -68,15 +68,13 @@ static const Cpu *cpu_find(const char *name) {
 #error "qcc runs on x86-64, aarch64, armv7 and riscv64"
 #endif
 
-/* The row of a triple, by the architecture it begins with. */
+/* The row of a triple, by the architecture that both begin with. */
 static const Row *row_of_triple(const char *triple) {
-    static const struct {
-        const char *prefix, *row;
-    } known[] = {{"x86_64", "x86-64"},       {"amd64", "x86-64"}, {"aarch64", "aarch64"}, {"arm64", "aarch64"},
-                 {"thumbv7em", "thumbv7em"}, {"armv7", "armv7"},  {"riscv64", "riscv64"}, {"wasm32", "wasm32"}};
     size_t n = strcspn(triple, "-");
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (strlen(known[i].prefix) == n && strncmp(known[i].prefix, triple, n) == 0) return row_find(known[i].row);
+    if (strncmp(triple, "amd64-", n + 1) == 0) return row_of_arch(ARCH_X86);
+    if (strncmp(triple, "arm64-", n + 1) == 0) return row_of_arch(ARCH_AARCH64);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (strcspn(rows[i].triple, "-") == n && n && strncmp(rows[i].triple, triple, n) == 0) return &rows[i];
     return NULL;
 }
 
@@ -117,13 +115,14 @@ static const Row *best_row(Arena *a, Arch arch, const char *features) {
 static void read_facts(Target *t) {
     const char *f = t->features;
     bool x86 = t->arch == ARCH_X86, arm64 = t->arch == ARCH_AARCH64, wasm = t->arch == ARCH_WASM32;
-    t->pointer_bits = t->arch == ARCH_ARM || wasm ? 32 : 64;
+    bool arm = t->arch == ARCH_ARM, single = has(f, "vfp4d16sp") || has(f, "fp-armv8d16sp");
+    t->pointer_bits = arm || wasm ? 32 : 64;
     t->elf = !wasm;
-    t->fma = x86 ? has(f, "fma") : !wasm && strcmp(t->isa, "vfp") != 0;
+    t->fma = x86 ? has(f, "fma") : arm ? single || has(f, "vfp4") : !wasm;
     t->masks = x86 && has(f, "avx512f") && has(f, "avx512vl") && has(f, "avx512bw");
     t->round = x86 ? has(f, "sse4.1") : arm64 || wasm;
     t->f16 = x86 ? has(f, "f16c") : arm64;
-    t->f64 = strcmp(t->isa, "m4") != 0;
+    t->f64 = !arm || !single;
     t->dot8 = x86 && (has(f, "avx512vnni") || has(f, "avxvnni"));
     t->count = x86 && has(f, "avx512vpopcntdq") && has(f, "avx512vl");
     if (wasm && !has(f, "simd128")) t->vector_bits = 32;

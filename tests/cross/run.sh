@@ -23,13 +23,17 @@ for only in 'test_conv_*' 'test_convtranspose*' 'test_gemm_*' 'test_matmul_*' 't
         --runner "qemu-aarch64 $folder/cross/run_model"
 done
 
-for target in wasm32 thumbv7em; do
+for target in wasm32 armv7 thumbv7em thumbv8m riscv64; do
     "$qcc" "$root/examples/digits/digits.onnx" --target=$target -c -o "$folder/cross/digits-$target.o"
 done
 case $(od -An -tx1 -N4 "$folder/cross/digits-wasm32.o" | tr -d ' \n') in
 0061736d) echo "wasm32: a WebAssembly object" ;;
 *) echo "wasm32: not a WebAssembly object" && exit 1 ;;
 esac
-machine=$(od -An -tu2 -j18 -N2 "$folder/cross/digits-thumbv7em.o" | tr -d ' ')
-[ "$machine" = 40 ] || { echo "thumbv7em: e_machine is $machine, not 40 (ARM)"; exit 1; }
-echo "thumbv7em: an ARM object"
+# e_machine of an ELF header: 40 is ARM, 243 RISC-V.
+for pair in armv7:40 thumbv7em:40 thumbv8m:40 riscv64:243; do
+    target=${pair%:*}
+    machine=$(od -An -tu2 -j18 -N2 "$folder/cross/digits-$target.o" | tr -d ' ')
+    [ "$machine" = "${pair#*:}" ] || { echo "$target: e_machine is $machine, not ${pair#*:}"; exit 1; }
+    echo "$target: an object of its machine"
+done
