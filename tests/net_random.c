@@ -1,69 +1,12 @@
-/* Networks are grown layer by layer from a quantized input. Beside the tensor at the end goes a guess of how large its
- * elements are, by which scales, thresholds and normalisations are drawn so that codes of all sizes occur. Scales are
- * powers of two with half of the draws, which puts sums on thresholds exactly. */
+/* Networks are grown layer by layer from a quantized input. */
 #include "tests/net_random.h"
 
 #include "ir/op.h"
 #include "tests/codegen_support.h"
+#include "tests/net_build.h"
 #include "tests/op_case.h"
-#include "tests/support.h"
-
-#include <math.h>
-#include <stdlib.h>
-
-typedef struct Net {
-    Arena *arena;
-    Diags *diags;
-    Graph *graph;
-    uint64_t seed;
-    Random random;
-    bool exact; /* numbers of few bits only */
-    Value *v;   /* the end: f32, [samples, channels, positions...] */
-    double rms; /* roughly, of its elements */
-} Net;
-
-/* ---- drawing --------------------------------------------------------------------------------------------------- */
-
-static int draw(Net *n, int lo, int hi) { return (int)random_int(&n->random, lo, hi); }
-static bool chance(Net *n, int percent) { return draw(n, 0, 99) < percent; }
-static double draw_unit(Net *n) { return (double)(random_bits(&n->random) >> 11) * 0x1p-53; }
-/* Of standard deviation 1, near enough: the sum of three uniform ones. */
-static double draw_normal(Net *n) {
-    double sum = 0;
-    for (int i = 0; i < 3; i++) sum += 2 * draw_unit(n) - 1;
-    return sum;
-}
-
-static float draw_scale(Net *n, double about) {
-    double v = about * exp2(2 * draw_unit(n) - 1);
-    return chance(n, 50) && !n->exact ? (float)v : (float)exp2(rint(log2(v)));
-}
-
-/* ---- building -------------------------------------------------------------------------------------------------- */
-
-static Value *add_node(Net *n, OpId op, const char *attrs, int n_in, Value *const *in) {
-    Loc loc = LOC_NONE;
-    loc.file = "net.onnx";
-    Node *m = graph_node(n->graph, NULL, op, loc, n_in, in, 1);
-    if (attrs) node_set_attrs_text(m, attrs);
-    if (!node_infer(n->diags, m))
-        fail_msg("seed %llu: %s", (unsigned long long)n->seed, test_diags(n->arena, n->diags));
-    return m->out[0];
-}
-#define NODE(n, op, attrs, ...) \
-    add_node((n), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
-
-static Value *constant(Net *n, const Tensor *t) { return graph_constant(n->graph, "", t); }
-
-static Value *number_of(Net *n, Elem elem, double v) {
-    Tensor *t = tensor_new(n->arena, (Type){elem, {.rank = 0}});
-    tensor_set(t, 0, v);
-    return constant(n, t);
-}
-static Value *number(Net *n, double v) { return number_of(n, QCC_F32, v); }
 
 static Shape shape_like(const Value *v) { return v->type.shape; }
-static int64_t channels_of(const Value *v) { return v->type.shape.dim[1]; }
 static int spatial_of(const Value *v) { return v->type.shape.rank - 2; }
 
 /* "1,2" */
@@ -78,129 +21,6 @@ static Tensor *new_along(Net *n, int64_t count, int rank, int axis) {
     Shape s = {.rank = rank};
     for (int i = 0; i < rank; i++) s.dim[i] = i == axis ? count : 1;
     return tensor_new(n->arena, (Type){QCC_F32, s});
-}
-
-/* ---- quantizers of activations --------------------------------------------------------------------------------- */
-
-/* Codes of a type that QuantizeLinear gives. */
-typedef struct Coding {
-    Elem elem;
-    float scale;
-    int zero;
-} Coding;
-
-static Coding draw_coding(Net *n, bool bytes) {
-    static const Elem elems[] = {QCC_U8, QCC_I8, QCC_U4, QCC_I4, QCC_U2, QCC_I2};
-    Coding c = {.elem = elems[draw(n, 0, bytes ? 1 : 5)]};
-    int bits = elem_info[c.elem].bits, half = 1 << (bits - 1);
-    bool is_signed = elem_info[c.elem].kind == ELEM_I;
-    c.scale = draw_scale(n, n->rms * 2 / half);
-    if (chance(n, 50)) c.zero = is_signed ? 0 : half;
-    if (chance(n, 30)) c.zero = is_signed ? draw(n, -half, half - 1) : draw(n, 0, 2 * half - 1);
-    return c;
-}
-
-static Value *zero_of(Net *n, const Coding *c) { return number_of(n, c->elem, c->zero); }
-static Value *to_codes(Net *n, Value *v, const Coding *c) {
-    return NODE(n, QuantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
-}
-static Value *from_codes(Net *n, Value *v, const Coding *c) {
-    return NODE(n, DequantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
-}
-
-/* QDQ, or QCDQ: with the codes cut to fewer bits than their type has. */
-static Value *quantize_linear(Net *n, Value *v) {
-    Coding c = draw_coding(n, false);
-    bool cut = elem_info[c.elem].bits == 8 && chance(n, 40);
-    int bits = draw(n, 2, 7), half = 1 << (bits - 1);
-    bool is_signed = elem_info[c.elem].kind == ELEM_I;
-    if (cut) c.zero = is_signed ? 0 : draw(n, 0, 2 * half - 1);
-    if (cut) c.scale = draw_scale(n, n->rms * 2 / half);
-    v = to_codes(n, v, &c);
-    if (cut)
-        v = NODE(n, Clip, NULL, v, number_of(n, c.elem, is_signed ? -half + (bits < 4) : 0),
-                 number_of(n, c.elem, is_signed ? half - 1 : 2 * half - 1));
-    return from_codes(n, v, &c);
-}
-
-static Value *quantize_qonnx(Net *n, Value *v) {
-    static const char *const modes[] = {"ROUND", "ROUND", "ROUND", "FLOOR", "CEIL", "HALF_UP", "HALF_DOWN"};
-    int bits = draw(n, 1, 8), is_signed = draw(n, 0, 1), narrow = bits > 1 && chance(n, 30);
-    double zero = chance(n, 15) ? draw(n, 0, (1 << bits) - 1) : 0;
-    if (bits == 1 && is_signed) zero = 0;
-    double scale = (double)draw_scale(n, n->rms * 3 / (1 << bits));
-    const char *mode = modes[draw(n, 0, (int)COUNT_OF(modes) - 1)];
-    const char *attrs = arena_printf(n->arena, "signed=%d narrow=%d rounding_mode=%s", is_signed, narrow, mode);
-    return NODE(n, Quant, attrs, v, number(n, scale), number(n, zero), number(n, bits));
-}
-
-static Value *quantize_bipolar(Net *n, Value *v) {
-    return NODE(n, BipolarQuant, NULL, v, number(n, (double)draw_scale(n, 1)));
-}
-
-static int compare_floats(const void *p, const void *q) {
-    double a = *(const double *)p, b = *(const double *)q;
-    return (a > b) - (a < b);
-}
-
-/* Thresholds of each channel or of all; some of them equal, some on what sums of powers of two can be. */
-static Value *quantize_thresholds(Net *n, Value *v) {
-    int count = chance(n, 10) ? draw(n, 16, 255) : draw(n, 1, 15), rows = chance(n, 50) ? 1 : (int)channels_of(v);
-    double grid = chance(n, 50) ? exp2(rint(log2(n->rms)) - 3) : 0, *row = NEW_ARRAY(n->arena, double, count);
-    Tensor *t = tensor_new(n->arena, (Type){QCC_F32, DIMS(rows, count)});
-    for (int r = 0; r < rows; r++) {
-        for (int i = 0; i < count; i++) {
-            row[i] = 1.5 * n->rms * draw_normal(n);
-            if (grid > 0) row[i] = grid * rint(row[i] / grid);
-        }
-        qsort(row, (size_t)count, sizeof *row, compare_floats);
-        for (int i = 0; i < count; i++) tensor_set(t, r * count + i, row[i]);
-    }
-    int steps = chance(n, 50) ? 0 : -(count + 1) / 2;
-    double scale = chance(n, 40) ? 1 : chance(n, 30) ? 2 : (double)draw_scale(n, 0.25);
-    if (steps) scale = exp2(rint(log2(scale))); /* else count * scale + bias is rounded twice and no multiple */
-    const char *attrs = arena_printf(n->arena, "out_scale=%.9g out_bias=%.9g", scale, (double)(float)(steps * scale));
-    return NODE(n, MultiThreshold, attrs, v, constant(n, t));
-}
-
-/* Quantizers written in comparisons and signs, as binary and ternary networks have them. */
-static Value *quantize_idiom(Net *n, Value *v) {
-    double at = chance(n, 50) ? 0 : n->rms * draw_normal(n) / 2, size = (double)draw_scale(n, 1);
-    if (chance(n, 30)) return NODE(n, Mul, NULL, NODE(n, Sign, NULL, v), number(n, size));
-    Value *up =
-        chance(n, 50) ? NODE(n, Greater, NULL, v, number(n, at)) : NODE(n, GreaterOrEqual, NULL, v, number(n, at));
-    if (chance(n, 50)) return NODE(n, Where, NULL, up, number(n, size), number(n, -size));
-    return NODE(n, Sub, NULL, NODE(n, Mul, NULL, NODE(n, Cast, "to=1", up), number(n, 2)), number(n, 1));
-}
-
-/* The schemes' own. */
-static Value *quantize_scheme(Net *n, Value *v) {
-    int hi = (1 << draw(n, 1, 8)) - 1;
-    Value *step = number(n, (double)draw_scale(n, 2 * n->rms / hi));
-    if (chance(n, 50)) return NODE(n, QHwgq, NULL, v, step, number(n, hi));
-    int lo = draw(n, -hi, 0);
-    return NODE(n, QUniform, NULL, v, step, number(n, lo), number(n, hi));
-}
-
-/* What is learned as clip(x, 0, alpha) and a division of that interval (PACT), or written out in division, rounding and
- * clipping. */
-static Value *quantize_written(Net *n, Value *v) {
-    int hi = (1 << draw(n, 1, 8)) - 1, lo = chance(n, 50) ? 0 : -hi;
-    double scale = (double)draw_scale(n, 2 * n->rms / hi);
-    if (chance(n, 50)) {
-        v = NODE(n, Clip, NULL, v, number(n, lo * scale), number(n, hi * scale));
-        return NODE(n, Mul, NULL, NODE(n, Round, NULL, NODE(n, Div, NULL, v, number(n, scale))), number(n, scale));
-    }
-    v = NODE(n, Div, NULL, v, number(n, scale));
-    v = chance(n, 50) ? NODE(n, Round, NULL, v) : NODE(n, Floor, NULL, NODE(n, Add, NULL, v, number(n, 0.5)));
-    return NODE(n, Mul, NULL, NODE(n, Clip, NULL, v, number(n, lo), number(n, hi)), number(n, scale));
-}
-
-static Value *quantize(Net *n, Value *v) {
-    static Value *(*const kinds[])(Net *, Value *) = {
-        quantize_linear,     quantize_linear,     quantize_qonnx, quantize_qonnx,  quantize_bipolar,
-        quantize_thresholds, quantize_thresholds, quantize_idiom, quantize_scheme, quantize_written};
-    return kinds[draw(n, 0, (int)COUNT_OF(kinds) - 1)](n, v);
 }
 
 /* ---- weights --------------------------------------------------------------------------------------------------- */
@@ -364,7 +184,7 @@ static void dress(Net *n) {
     if (kind == 4) n->v = NODE(n, LeakyRelu, "alpha=0.125", n->v);
 }
 
-static void set_quantized(Net *n) { n->v = quantize(n, n->v), n->rms = 1; }
+static void set_quantized(Net *n) { n->v = net_quantize(n, n->v), n->rms = 1; }
 
 /* How large the elements are follows from clipping and padding too: the network so far is evaluated. */
 static void measure(Net *n) {
@@ -472,17 +292,17 @@ static void convolve_codes(Net *n) {
     Groups g = draw_groups(n, in, 0);
     Shape s = weight_shape(&win, g.out, in / g.count);
     Weights w = draw_weights(n, s, 0, true);
-    Coding x = draw_coding(n, true);
+    Coding x = net_coding(n, true);
     n->rms *= w.rms * sqrt((double)(shape_count(&s) / g.out));
-    Coding y = draw_coding(n, true);
+    Coding y = net_coding(n, true);
     const char *attrs = arena_printf(n->arena, "%s group=%d", window_str(n, &win), g.count);
     Tensor *bias = tensor_new(n->arena, (Type){QCC_I32, DIMS(g.out)});
     for (int i = 0; i < g.out; i++) tensor_set_int(bias, i, draw(n, -300, 300));
     Value *xs = number(n, (double)x.scale), *xz = zero_of(n, &x), *ys = number(n, (double)y.scale),
-          *yz = zero_of(n, &y), *codes = to_codes(n, n->v, &x);
+          *yz = zero_of(n, &y), *codes = net_encode(n, n->v, &x);
     Value *v = NODE(n, QLinearConv, attrs, codes, xs, xz, constant(n, w.codes), constant(n, w.scale),
                     number_of(n, QCC_I8, 0), ys, yz, constant(n, bias));
-    n->v = from_codes(n, v, &y);
+    n->v = net_decode(n, v, &y);
 }
 
 /* ConvInteger, and its sums as floats. */
@@ -490,10 +310,31 @@ static void convolve_integers(Net *n) {
     Window win = draw_window(n, n->v, false, false);
     int64_t in = channels_of(n->v), out = draw_channels(n);
     Weights w = draw_weights(n, weight_shape(&win, out, in), 0, false);
-    Coding x = draw_coding(n, true);
-    Value *codes = to_codes(n, n->v, &x), *zero = zero_of(n, &x), *wz = number_of(n, QCC_I8, chance(n, 70) ? 0 : 3);
+    Coding x = net_coding(n, true);
+    Value *codes = net_encode(n, n->v, &x), *zero = zero_of(n, &x), *wz = number_of(n, QCC_I8, chance(n, 70) ? 0 : 3);
     Value *sum = NODE(n, ConvInteger, window_str(n, &win), codes, constant(n, w.codes), zero, wz);
     n->v = NODE(n, Mul, NULL, NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(&w, 0))));
+}
+
+/* Whole numbers all through, as integer networks written in floats have them. */
+static void convolve_whole(Net *n) {
+    static const char *const shifts[] = {"div=16 n_levels=16", "div=128 n_levels=256 signed=0", "div=4096"};
+    n->v = NODE(n, Quant, NULL, n->v, number(n, exp2(rint(log2(n->rms)) - 2)), number(n, 0), number(n, 4));
+    n->v = NODE(n, Mul, NULL, n->v, number(n, exp2(2 - rint(log2(n->rms)))));
+    Window win = draw_window(n, n->v, false, false);
+    int64_t in = channels_of(n->v), out = draw_channels(n);
+    Weights w = draw_weights(n, weight_shape(&win, out, in), 0, false);
+    Tensor *one = tensor_new(n->arena, (Type){QCC_F32, SCALAR});
+    tensor_set(one, 0, 1);
+    w.scale = one;
+    n->v = NODE(n, Conv, window_str(n, &win), n->v, as_floats(n, &w, 0));
+    int rank = n->v->type.shape.rank;
+    Tensor *mul = new_along(n, out, rank, 1), *add = new_along(n, out, rank, 1);
+    for (int64_t i = 0; i < out; i++) {
+        tensor_set(mul, i, draw(n, -20, 40));
+        tensor_set(add, i, draw(n, -300, 300));
+    }
+    n->v = NODE(n, RequantShift, shifts[draw(n, 0, 2)], n->v, constant(n, mul), constant(n, add));
 }
 
 static void product_layer(Net *n) {
@@ -504,8 +345,10 @@ static void product_layer(Net *n) {
         convolve_transposed(n);
     else if (kind < 90)
         convolve_codes(n);
-    else
+    else if (kind < 96)
         convolve_integers(n);
+    else
+        convolve_whole(n);
     measure(n);
     dress(n);
     measure(n);
@@ -523,7 +366,7 @@ static void shortcut_layer(Net *n) {
     Value *y = n->v;
     if (chance(n, 40)) {
         measure(n);
-        y = quantize(n, y);
+        y = net_quantize(n, y);
     }
     if (chance(n, 40)) {
         n->v = x;
@@ -542,16 +385,32 @@ static void shortcut_layer(Net *n) {
 /* QLinearAdd of the codes of two branches. */
 static void add_codes_layer(Net *n) {
     Value *x = n->v;
-    Coding a = draw_coding(n, true);
+    Coding a = net_coding(n, true);
     convolve(n, (int)channels_of(x));
     measure(n);
-    Coding b = draw_coding(n, true), y = draw_coding(n, true);
+    Coding b = net_coding(n, true), y = net_coding(n, true);
     b.elem = y.elem = a.elem;
     b.zero = y.zero = a.zero;
-    Value *codes[] = {to_codes(n, x, &a), to_codes(n, n->v, &b)};
+    Value *codes[] = {net_encode(n, x, &a), net_encode(n, n->v, &b)};
     Value *sum = NODE(n, QLinearAdd, NULL, codes[0], number(n, (double)a.scale), zero_of(n, &a), codes[1],
                       number(n, (double)b.scale), zero_of(n, &b), number(n, (double)y.scale), zero_of(n, &y));
-    n->v = from_codes(n, sum, &y);
+    n->v = net_decode(n, sum, &y);
+}
+
+/* The product of two branches, one of them turned: MatMul over the last two dimensions. */
+static void attend_layer(Net *n) {
+    Value *x = n->v;
+    convolve(n, (int)channels_of(x));
+    measure(n);
+    dress(n);
+    measure(n);
+    set_quantized(n);
+    Value *turned = NODE(n, Transpose, x->type.shape.rank == 4 ? "perm=0,1,3,2" : "perm=0,2,1", n->v);
+    n->v = chance(n, 50) ? NODE(n, MatMul, NULL, x, turned) : NODE(n, MatMul, NULL, turned, x);
+    measure(n);
+    dress(n);
+    measure(n);
+    set_quantized(n);
 }
 
 static void concat_layer(Net *n) {
@@ -576,6 +435,12 @@ static void concat_layer(Net *n) {
 
 static void pool_layer(Net *n) {
     Window w = draw_window(n, n->v, false, true);
+    int64_t least = n->v->type.shape.dim[2];
+    if (spatial_of(n->v) == 2) least = i64_min(least, n->v->type.shape.dim[3]);
+    if (least > 1 && chance(n, 20)) {
+        n->v = net_average_truncated(n, n->v, n->exact || chance(n, 50) ? 2 : (int)i64_min(least, 3));
+        return;
+    }
     for (int i = 0; i < w.dims; i++) w.dilation[i] = 1;
     if (chance(n, 60)) {
         n->v = NODE(n, MaxPool, window_str(n, &w), n->v);
@@ -590,12 +455,34 @@ static void pool_layer(Net *n) {
     set_quantized(n);
 }
 
+/* Of codes: QLinearMatMul, or MatMulInteger and its sums as floats. */
+static void connect_codes(Net *n, const Weights *w) {
+    Coding x = net_coding(n, true);
+    Value *codes = net_encode(n, n->v, &x), *none = number_of(n, QCC_I8, 0), *zero = zero_of(n, &x);
+    if (chance(n, 50)) {
+        Value *sum = NODE(n, MatMulInteger, NULL, codes, constant(n, w->codes), zero, none);
+        n->v = NODE(n, Mul, NULL, NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(w, 0))));
+        return;
+    }
+    n->rms *= w->rms * sqrt((double)w->codes->type.shape.dim[0]);
+    Coding y = net_coding(n, true);
+    Value *scale = number(n, (double)scale_at(w, 0)), *xs = number(n, (double)x.scale),
+          *ys = number(n, (double)y.scale);
+    Value *v = NODE(n, QLinearMatMul, NULL, codes, xs, zero, constant(n, w->codes), scale, none, ys, zero_of(n, &y));
+    n->v = net_decode(n, v, &y);
+}
+
 /* The fully connected end: codes of rank 2. */
 static void connect_layer(Net *n) {
     Shape s = shape_like(n->v);
     int64_t rest = shape_count(&s) / s.dim[0], out = draw(n, 1, 20);
     n->v = NODE(n, Flatten, NULL, n->v);
     bool turned = chance(n, 50);
+    if (chance(n, 20)) {
+        Weights w = draw_weights(n, DIMS(rest, out), 1, false);
+        connect_codes(n, &w);
+        return;
+    }
     Weights w = draw_weights(n, turned ? DIMS(out, rest) : DIMS(rest, out), turned ? 0 : 1, true);
     n->rms *= w.rms * sqrt((double)rest);
     Value *weights = as_values(n, &w);
@@ -611,8 +498,10 @@ static void connect_layer(Net *n) {
 
 static void inner_layer(Net *n) {
     int kind = draw(n, 0, 99);
-    if (kind < 50)
+    if (kind < 44)
         product_layer(n);
+    else if (kind < 50)
+        attend_layer(n);
     else if (kind < 65)
         shortcut_layer(n);
     else if (kind < 72)
@@ -632,11 +521,11 @@ static void begin(Net *n) {
     for (int i = 2; i < s.rank; i++) s.dim[i] = draw(n, 1, 11);
     n->rms = 1;
     if (chance(n, 20)) {
-        Coding c = draw_coding(n, true);
-        n->v = from_codes(n, graph_input(n->graph, "x", (Type){c.elem, s}), &c);
+        Coding c = net_coding(n, true);
+        n->v = net_decode(n, graph_input(n->graph, "x", (Type){c.elem, s}), &c);
     } else {
         n->v = graph_input(n->graph, "x", (Type){QCC_F32, s});
-        n->v = quantize_linear(n, n->v);
+        n->v = net_quantize_linear(n, n->v);
     }
     measure(n);
 }
@@ -644,9 +533,9 @@ static void begin(Net *n) {
 /* The end as codes and perhaps as it is. */
 static void end(Net *n) {
     measure(n);
-    Coding c = draw_coding(n, true);
+    Coding c = net_coding(n, true);
     if (chance(n, 50)) graph_output(n->graph, "values", n->v);
-    graph_output(n->graph, "codes", to_codes(n, n->v, &c));
+    graph_output(n->graph, "codes", net_encode(n, n->v, &c));
 }
 
 Graph *net_random(Arena *a, Diags *d, uint64_t seed, int layers, bool exact) {
