@@ -72,6 +72,13 @@ static void add_escaped(Text *t, const char *text) {
     }
 }
 
+const char *printable_str(Arena *a, const char *text) {
+    Text t = {.arena = a};
+    text_put(&t, "", 0);
+    add_escaped(&t, text ? text : "");
+    return t.s;
+}
+
 static void add_place(Text *t, const Loc *l) {
     add_escaped(t, l->file ? l->file : "qcc");
     if (l->line > 0) text_add(t, ":%d", l->line);

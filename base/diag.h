@@ -59,5 +59,7 @@ void diag_hint(Diags *d, Diag *g, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The printed form of one, ending in a newline, colour if asked for. Control characters, which only a hostile file
  * would put there, come out as \xNN. */
 void diag_format(Text *t, const Diag *g, bool colour);
+/* The same for a text from a file that is shown elsewhere; NULL is the empty text. */
+const char *printable_str(Arena *a, const char *text);
 
 #endif

@@ -16,7 +16,7 @@ static const uint8_t no_bytes[1];
 
 static Loc loc_of_file(const char *path) {
     Loc l = LOC_NONE;
-    l.file = path;
+    l.file = path && !*path ? "''" : path;
     return l;
 }
 

@@ -28,13 +28,6 @@ static double timed_run(const Session *s, size_t n) {
     return seconds_now() - start;
 }
 
-static const char *joined_nodes(Arena *a, const qcc_step *step) {
-    Text t = {.arena = a};
-    text_put(&t, "", 0);
-    for (const char *const *n = step->nodes; n && *n; n++) text_add(&t, "%s%s", t.n ? " " : "", *n);
-    return t.s;
-}
-
 /* Runs all steps in order `runs` times, timing each, and prints the medians. */
 static void time_steps(Driver *dr, const Session *s, int64_t runs) {
     const qcc_model *m = s->model;
@@ -54,7 +47,7 @@ static void time_steps(Driver *dr, const Session *s, int64_t runs) {
         double t = median(times + (size_t)i * (size_t)runs, (size_t)runs);
         total += t;
         printf("%10.1f %10s %9.1f  %-40s %s\n", 1e6 * t, count_str(dr->arena, step->macs),
-               t > 0 ? 1e-9 * (double)step->macs / t : 0.0, step->kernel, joined_nodes(dr->arena, step));
+               t > 0 ? 1e-9 * (double)step->macs / t : 0.0, step->kernel, step_nodes(dr->arena, step));
     }
     printf("%10.1f %10s %9s  sum of the steps' medians\n", 1e6 * total, "", "");
 }

@@ -138,8 +138,13 @@ static bool take_path(Reading *r, const char *path, int depth) {
 
 static bool check_counts(Reading *r, int64_t *n) {
     *n = r->g->inputs.n ? (int64_t)r->of[0].n : 0;
+    if (*n == 0 && r->g->inputs.n) {
+        diag(r->dr->diags, D_USAGE, LOC_NONE,
+             "--calibrate gives no samples: no array in an .npz, .npy or .pb was found");
+        return false;
+    }
     for (size_t i = 0; i < r->g->inputs.n; i++) {
-        if ((int64_t)r->of[i].n == *n && *n > 0) continue;
+        if ((int64_t)r->of[i].n == *n) continue;
         diag(r->dr->diags, D_USAGE, LOC_NONE, "--calibrate gives %zu samples of input '%s', and %lld of '%s'",
              r->of[i].n, r->g->inputs.at[i].name, (long long)*n, r->g->inputs.at[0].name);
         return false;

@@ -28,8 +28,28 @@ bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwi
     return false;
 }
 
+static bool writes(OptId id) { return id == O_OUTPUT || id == O_HEADER || id == O_REPORT || id == O_RUN_OUTPUT; }
+
+/* False after a diagnostic if an option names a file to write that is the model, or is what another one writes. */
+static bool check_outputs(Driver *dr, const char *model) {
+    const Command *c = &dr->cmd;
+    for (size_t i = 0; i < c->opts.n; i++) {
+        const OptValue *o = &c->opts.at[i];
+        if (!writes(o->id)) continue;
+        if (!spares_model(dr, model, o->value)) return false;
+        for (size_t k = 0; k < i; k++) {
+            if (!writes(c->opts.at[k].id) || c->opts.at[k].id == o->id || file_is_stream(o->value)) continue;
+            if (strcmp(c->opts.at[k].value, o->value) != 0) continue;
+            diag(dr->diags, D_USAGE, LOC_NONE, "'%s' would be written twice, for %s and for %s", o->value,
+                 option_str(dr->arena, c->opts.at[k].id), option_str(dr->arena, o->id));
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *single_file(Driver *dr) {
-    if (dr->cmd.files.n == 1) return dr->cmd.files.at[0];
+    if (dr->cmd.files.n == 1) return check_outputs(dr, dr->cmd.files.at[0]) ? dr->cmd.files.at[0] : NULL;
     Diag *g = dr->cmd.files.n == 0
                   ? diag(dr->diags, D_USAGE, LOC_NONE, "no model given")
                   : diag(dr->diags, D_USAGE, LOC_NONE, "one model at a time, but found '%s' after '%s'",
@@ -74,9 +94,7 @@ static const Tensor *read_at_file(Driver *dr, const char *word) {
         diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is not of the form @FILE", word);
         return NULL;
     }
-    const char *colon = strrchr(word, ':');
-    const char *path = colon ? arena_strn(dr->arena, word + 1, (size_t)(colon - word - 1)) : word + 1;
-    return tensor_read(dr->arena, dr->diags, path, colon ? colon + 1 : NULL);
+    return array_read(dr, word + 1);
 }
 
 typedef struct Bindings {
@@ -222,7 +240,10 @@ bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, cons
     o.level = (int)level;
     if (!o.name) o.name = path_identifier(dr->arena, g->source);
     if (!identifier_valid(o.name)) {
-        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' cannot be a model's name: it must be a C identifier", o.name);
+        diag(dr->diags, D_USAGE, LOC_NONE,
+             "'%s' cannot be a model's name: it must be a C identifier"
+             " of at most 100 characters that is no keyword",
+             o.name);
         return false;
     }
     progress_say("generating code");
@@ -277,7 +298,8 @@ static void print_summary(Driver *dr, const char *output, const CompileReport *r
     if (!command_has(&dr->cmd, O_VERBOSE)) return;
     for (size_t i = 0; i < r->steps.n; i++) {
         const CompiledStep *s = &r->steps.at[i];
-        printf("  %-44s %10s MACs  %s\n", s->kernel, count_str(dr->arena, (uint64_t)s->macs), s->nodes);
+        printf("  %-44s %10s MACs  %s\n", s->kernel, count_str(dr->arena, (uint64_t)s->macs),
+               printable_str(dr->arena, s->nodes));
     }
 }
 

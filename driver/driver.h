@@ -33,7 +33,7 @@ bool write_onnx(Driver *dr, const Graph *g, const char *output);
 /* False after a diagnostic if writing `output` (NULL: nothing) would replace the model at `path`. */
 bool spares_model(Driver *dr, const char *path, const char *output);
 bool path_is_elf(const char *path);
-/* The only file on the command line; NULL after a diagnostic. */
+/* The only file on the command line, which no option writes to; NULL after a diagnostic. */
 const char *single_file(Driver *dr);
 /* A count on the command line, in [lo, hi]; `otherwise` where the option is absent. False after a diagnostic. */
 bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwise, int64_t *out);
@@ -44,6 +44,8 @@ bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwi
  */
 const qcc_model *library_open(Driver *dr, const char *path);
 Type port_type(const qcc_port *p);
+/* The names of the nodes that a step computes, as they may be printed. */
+const char *step_nodes(Arena *a, const qcc_step *step);
 
 /* ---- feeds.c: inputs from the command line ---- */
 
@@ -56,6 +58,8 @@ typedef struct Feeds {
     int64_t samples;
     const Tensor **tensor;
 } Feeds;
+/* The array in FILE.npy, FILE.pb or FILE.npz:MEMBER. NULL after diagnostics. */
+const Tensor *array_read(Driver *dr, const char *path);
 /* Reads --input. Missing ones are an error, or, if `fill`, numbers in [0, 1) (small integers for integer types) from a
  * fixed seed. An array that is a whole number of samples along its first dimension is that many samples. */
 bool feeds_read(Driver *dr, const PortType *ports, uint32_t n, bool fill, Feeds *out);

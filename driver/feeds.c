@@ -35,6 +35,13 @@ static bool take_bundle(Driver *dr, const PortType *ports, uint32_t n, const cha
     return true;
 }
 
+const Tensor *array_read(Driver *dr, const char *path) {
+    const char *colon = strstr(path, ".npz:");
+    const char *member = colon ? colon + strlen(".npz:") : NULL;
+    if (colon) path = arena_strn(dr->arena, path, (size_t)(colon - path) + strlen(".npz"));
+    return tensor_read(dr->arena, dr->diags, path, member);
+}
+
 static bool take_input(Driver *dr, const PortType *ports, uint32_t n, const char *word, Feeds *f) {
     if (word[0] == '@' && ends_with(word, ".npz")) return take_bundle(dr, ports, n, word + 1, f);
     const char *at = strstr(word, "=@");
@@ -50,11 +57,7 @@ static bool take_input(Driver *dr, const PortType *ports, uint32_t n, const char
         list_ports(dr, g, ports, n);
         return false;
     }
-    const char *path = at ? at + 2 : word + 1;
-    const char *colon = strstr(path, ".npz:");
-    const char *member = colon ? colon + strlen(".npz:") : NULL;
-    if (colon) path = arena_strn(dr->arena, path, (size_t)(colon - path) + strlen(".npz"));
-    f->tensor[port] = tensor_read(dr->arena, dr->diags, path, member);
+    f->tensor[port] = array_read(dr, at ? at + 2 : word + 1);
     return f->tensor[port] != NULL;
 }
 

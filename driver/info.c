@@ -6,14 +6,7 @@
 #include <stdio.h>
 
 static void print_ports(Driver *dr, const char *what, const char *name, const Type *type) {
-    printf("  %-7s %-24s %s\n", what, name, type_str(dr->arena, type));
-}
-
-static const char *step_nodes(Arena *a, const qcc_step *step) {
-    Text t = {.arena = a};
-    text_put(&t, "", 0);
-    for (const char *const *n = step->nodes; n && *n; n++) text_add(&t, "%s%s", t.n ? " " : "", *n);
-    return t.s;
+    printf("  %-7s %-24s %s\n", what, printable_str(dr->arena, name), type_str(dr->arena, type));
 }
 
 static void print_model(Driver *dr, const qcc_model *m) {
@@ -47,7 +40,7 @@ static void print_node(Driver *dr, const Node *n, int index) {
     for (int i = 0; i < n->n_out; i++) {
         if (n->out[i]) text_add(&t, "%s%s", t.n ? ", " : "", type_str(dr->arena, &n->out[i]->type));
     }
-    printf("  %3d  %-22s %-28s %s\n", index, op_def(n->op)->name, t.s, n->loc.node ? n->loc.node : "");
+    printf("  %3d  %-22s %-28s %s\n", index, op_def(n->op)->name, t.s, printable_str(dr->arena, n->loc.node));
 }
 
 /* Elements and bytes of the constants that nodes use. */
@@ -69,7 +62,7 @@ static void count_parameters(const Graph *g, int64_t *elements, int64_t *bytes) 
 static void print_graph(Driver *dr, const Graph *g) {
     int64_t elements = 0, bytes = 0;
     int index = 0;
-    printf("%s: %s\n", g->source, g->name ? g->name : "");
+    printf("%s: %s\n", g->source, printable_str(dr->arena, g->name));
     printf("  source  sha256 %s\n", g->sha256);
     for (size_t i = 0; i < g->inputs.n; i++)
         print_ports(dr, "input", g->inputs.at[i].name, &g->inputs.at[i].value->type);

@@ -99,4 +99,11 @@ const qcc_model *library_open(Driver *dr, const char *path) {
     return open_elf(dr, temp);
 }
 
+const char *step_nodes(Arena *a, const qcc_step *step) {
+    Text t = {.arena = a};
+    text_put(&t, "", 0);
+    for (const char *const *n = step->nodes; n && *n; n++) text_add(&t, "%s%s", t.n ? " " : "", printable_str(a, *n));
+    return t.s;
+}
+
 Type port_type(const qcc_port *p) { return (Type){.elem = (Elem)p->elem, .shape = shape_of((int)p->rank, p->dims)}; }

@@ -4,6 +4,8 @@
 #include "ir/op.h"
 #include "quant/scheme.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +96,23 @@ static int exit_status(const Diags *d) {
     return EXIT_WORLD;
 }
 
+/* Opens what the caller closed of the standard streams, or the next file opened would be taken for one. They refuse
+ * use.
+ */
+static void hold_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static bool flush_output(Diags *d) {
+    bool lost = ferror(stdout);
+    errno = 0;
+    if (fflush(stdout) == 0 && !lost) return true;
+    diag(d, D_FILE_OPEN, LOC_NONE, "cannot write to standard output%s%s", errno ? ": " : "",
+         errno ? strerror(errno) : "");
+    return false;
+}
+
 /* Everything after memory can run out: returns the exit status. */
 static int command_main(Driver *dr, int argc, char **argv) {
     int status = EXIT_GOOD;
@@ -103,14 +122,16 @@ static int command_main(Driver *dr, int argc, char **argv) {
         status = exit_status(dr->diags);
     }
     progress_done();
+    if (!flush_output(dr->diags) && status == EXIT_GOOD) status = EXIT_WORLD;
     print_diags(dr->arena, dr->diags, wants_colour(&dr->cmd));
-    return fflush(stdout) == 0 ? status : EXIT_WORLD;
+    return status;
 }
 
 int main(int argc, char **argv) {
     Arena arena = {0};
     Diags diags;
     Guard guard;
+    hold_streams();
     if (setjmp(*guard_enter(&guard)) != 0) {
         progress_done();
         fputs("qcc: error E002: out of memory\n", stderr);

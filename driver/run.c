@@ -19,7 +19,7 @@ static bool write_outputs(Driver *dr, const NamedTensor *outs, size_t n) {
 static void print_output(Driver *dr, const NamedTensor *o) {
     const Tensor *t = o->tensor;
     int64_t n = shape_count(&t->type.shape), top = 0;
-    printf("%s: %s", o->name, type_str(dr->arena, &t->type));
+    printf("%s: %s", printable_str(dr->arena, o->name), type_str(dr->arena, &t->type));
     if (n == 0) {
         printf("\n");
         return;

@@ -4,6 +4,8 @@
  * and the library against that graph, by every tensor that it stores. */
 #include "driver/session.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -206,8 +208,9 @@ static bool load_both(Verify *v, const char *path) {
 }
 
 static const char *value_words(const Verify *v, const qcc_step *step, const qcc_slot *slot) {
-    if (*slot->name) return arena_printf(v->dr->arena, "tensor '%s'", slot->name);
-    return arena_printf(v->dr->arena, "a tensor of node '%s'", step->nodes && *step->nodes ? *step->nodes : "");
+    Arena *a = v->dr->arena;
+    if (*slot->name) return arena_printf(a, "tensor '%s'", printable_str(a, slot->name));
+    return arena_printf(a, "a tensor of node '%s'", printable_str(a, step->nodes ? *step->nodes : NULL));
 }
 
 static void number_values(Verify *v) {
@@ -223,7 +226,7 @@ static void make_findings(Verify *v) {
     v->passes = NEW_ARRAY(a, Finding, m->n_outputs + 1);
     v->outputs = NEW_ARRAY(a, Finding, m->n_outputs + 1);
     for (uint32_t i = 0; i < m->n_outputs; i++) {
-        v->passes[i].name = v->outputs[i].name = arena_printf(a, "output '%s'", m->outputs[i].name);
+        v->passes[i].name = v->outputs[i].name = arena_printf(a, "output '%s'", printable_str(a, m->outputs[i].name));
         v->session.out[i] = arena_get(a, (size_t)m->outputs[i].bytes + QCC_ALIGN);
     }
     v->slots = NEW_ARRAY(a, Finding *, m->n_steps + 1);
@@ -312,6 +315,10 @@ static bool verify_samples(Verify *v) {
 bool verify_verb(Driver *dr) {
     Verify v = {.dr = dr};
     int64_t threads;
+    for (size_t i = 0; i < dr->cmd.files.n; i++) {
+        FileView file;
+        if (!file_map(dr->arena, dr->diags, dr->cmd.files.at[i], &file)) return false;
+    }
     if (dr->cmd.files.n != 2 || path_is_elf(dr->cmd.files.at[0]) || !path_is_elf(dr->cmd.files.at[1])) {
         diag(dr->diags, D_USAGE, LOC_NONE, "qcc verify takes a model and the library that was compiled from it");
         return false;

@@ -40,16 +40,24 @@ static bool take(Parser *p, const char *token) {
     return true;
 }
 
+static bool refuse_type(Parser *p, const char *descr) {
+    enum { MOST_SHOWN = 32 };
+    diag(p->d, D_ELEM_TYPE, (Loc){.file = p->what, .index = -1}, "the array's type '%.*s' is not known",
+         (int)i64_min(MOST_SHOWN, (int64_t)strcspn(descr, "'")), descr);
+    return false;
+}
+
 static bool parse_descr(Parser *p, Header *h) {
     if (!take(p, "'")) return refuse(p, D_ELEM_TYPE, "the array's type is not a plain one");
+    const char *descr = p->s;
     if (*p->s == '>') return refuse(p, D_ELEM_TYPE, "the array is big-endian");
     if (*p->s == '<' || *p->s == '|' || *p->s == '=') p->s++;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         if (!take(p, names[i].name)) continue;
         h->type.elem = names[i].elem;
-        return take(p, "'") || refuse(p, D_ELEM_TYPE, "the array's type is not known");
+        return take(p, "'") || refuse_type(p, descr);
     }
-    return refuse(p, D_ELEM_TYPE, "the array's type is not known");
+    return refuse_type(p, descr);
 }
 
 static bool parse_shape(Parser *p, Header *h) {

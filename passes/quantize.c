@@ -255,6 +255,9 @@ static void check_rules(Job *j) {
 static bool quantize(Job *j) {
     int errors = j->d->n_errors;
     layers_find(j->g, j->o, &j->layers);
+    if (!j->layers.n)
+        diag(j->d, D_USAGE, (Loc){.file = j->g->source, .index = -1},
+             "there is nothing to quantize: no convolution or product with constant weights");
     check_rules(j);
     if (j->d->n_errors != errors || !look(j) || !fit(j)) return false;
     say(j);

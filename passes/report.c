@@ -46,7 +46,8 @@ void report_text(Text *t, const Report *r) {
     text_add(t, "%zu layers, %zu on integers\n", r->layers.n, whole);
     for (size_t i = 0; i < r->layers.n; i++) {
         const LayerNote *n = r->layers.at[i];
-        text_add(t, "  %s #%d %s: ", layer_op(n), n->loc.index, layer_name(n));
+        text_add(t, "  %s #%d %s: ", printable_str(t->arena, layer_op(n)), n->loc.index,
+                 printable_str(t->arena, layer_name(n)));
         if (n->why) {
             text_add(t, "float: %s\n", n->why);
         } else if (!n->x) {
