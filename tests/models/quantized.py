@@ -142,4 +142,5 @@ def main():
     sys.exit(1 if failed or not places else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
