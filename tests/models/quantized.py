@@ -5,9 +5,9 @@ usage: quantized.py QCC DATA [--reference] [--strict] [NAME...]      (needs nump
 
 Each model of models/lowbit and models/int8 is evaluated by the reference kernels (--reference) or compiled and run.
 Of lowbit, networks of integers must agree exactly, those with a float tail within 1e-5 of the output's range; of int8 the
-first place must agree, and codes may differ where float rounding is ambiguous: outputs that differ by half the smallest
-difference between recorded outputs are counted. Models that must be refused are, with the words given. A line is printed
-for each; the exit status tells whether all are as wanted.
+first place must agree, and output codes may differ by one step, the smallest difference between recorded outputs: they are
+counted. Where codes inside the network differ more may: PROPAGATED. Models that must be refused are, with the words given.
+A line is printed for each; the exit status tells whether all are as wanted.
 """
 import pathlib
 import subprocess
@@ -27,6 +27,20 @@ TAIL = 1e-5
 # differ, by two steps of 1/255 at most. In espcn_nn_resize_quant two of the first hidden layer's 2^20 sums lie within 3e-7
 # of a threshold; which side they fall on depends on the order of summation, and reaches a few hundred of 196608 outputs.
 AMBIGUOUS = {"espcn_nn_resize_quant": (0.002, 2 / 255)}
+
+# Networks of millions of codes, some of which lie within float32's rounding of a threshold: sums of floats, as recorded, put
+# them on its other side than exact sums do. Given equal codes in front, a layer differs by one step in 7 of 926116 codes,
+# 26 of 5783972, 41 of 14096612 and 5 of 926112, each shown to be so near (layers.py). The first is met in layers 1 to 14 of
+# 31 (or 66); each one changes a few dozen sums of the next layer, so that thousands of codes differ before the last
+# layer and some hundred logits by 1 to 3 steps. Softmax makes a logit's step up to 20 of a probability of 1/256. ONNX
+# Runtime itself, its optimisations off, gives the recorded outputs of one of the eight samples. How many values of both
+# samples may differ by more than a step, and by how many at most:
+PROPAGATED = {
+    "mobilenet_v1_0.25_128_quant": (4, 7),
+    "mobilenet_v1_0.75_192_quant": (2, 8),
+    "mobilenet_v2_1.0_224_quant": (4, 20),
+    "tinymaix_mbnet128_0.25_q": (3, 3),
+}
 
 
 def qcc(tool, *words):
@@ -87,17 +101,26 @@ def judge_lowbit(got, want):
     return error <= TAIL, "equal bits" if same else f"largest error {error:.1e} of the range"
 
 
-def judge_int8(got, want):
+def step_of(values):
+    """The smallest difference of recorded values if all are multiples of it; else, of floats, 1e-5 of their range."""
+    values = np.unique(values.astype(np.float64))
+    gaps = np.diff(values)
+    if gaps.size and np.abs(gaps / gaps.min() - np.rint(gaps / gaps.min())).max() < 0.01:
+        return float(gaps.min())
+    return TAIL * spread(values)
+
+
+def judge_int8(got, want, count, steps):
+    """count: of values that may differ by more than one step, by `steps` at most."""
     flat_got, flat = got.reshape(got.shape[0], -1), want.reshape(want.shape[0], -1)
     first = int(np.count_nonzero(flat_got.argmax(1) != flat.argmax(1)))
-    values = np.unique(want)
-    step = float(np.diff(values).min()) if values.size > 1 else 1.0
-    off = np.abs(got.astype(np.float64) - want)
-    coarse = values.size < want.size / 2 or values.size <= 256
-    said = f"first place differs {first} of {flat.shape[0]} times, largest error {off.max() / spread(want):.1e} of the range"
-    if coarse:
-        said += f", {np.count_nonzero(off > step / 2)} of {want.size} values differ"
-    return first == 0, said
+    step = step_of(want)
+    off = np.abs(got.astype(np.float64) - want) / step
+    far, most = int(np.count_nonzero(off > 1.01)), float(off.max())
+    said = f"first place differs {first} of {flat.shape[0]} times, {np.count_nonzero(off > 0.01)} of {want.size} values differ"
+    if most > 0.01:
+        said += f", {far} by more than a step ({step:.1e}), by {most:.1f} steps at most"
+    return first == 0 and far <= count and most <= max(steps, 1) + 0.01, said
 
 
 def check(tool, place, mode):
@@ -118,8 +141,10 @@ def check(tool, place, mode):
         got = got.reshape(want.shape)
         if name in AMBIGUOUS:
             ok, said = judge_ambiguous(got, want, *AMBIGUOUS[name])
+        elif kind == "lowbit":
+            ok, said = judge_lowbit(got, want)
         else:
-            ok, said = (judge_lowbit if kind == "lowbit" else judge_int8)(got, want)
+            ok, said = judge_int8(got, want, *PROPAGATED.get(name, (0, 1)))
         good = good and ok
         words.append(said)
     return good, "; ".join(words)
