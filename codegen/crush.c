@@ -1,6 +1,9 @@
-/* Weights at their true width. What a kernel prepared of a constant is bytes, or words, of few different values, where
- * its weights are of few bits; the file then holds the number of each one's value in 1, 2 or 4 bits, behind a table of
- * the values, and NAME_prepare writes them out. Whatever order the kernel's format has, this keeps it:
+/* What NAME_prepare writes out: packs that have a smaller form for the file.
+ *
+ * Kernels may give one. Else it is weights at their true width: what a kernel prepared of a constant is bytes, or
+ * words, of few different values, where its weights are of few bits; the file then holds the number of each one's value
+ * in 1, 2 or 4 bits, behind a table of the values, and NAME_prepare writes them out. Whatever order the kernel's format
+ * has, this keeps it:
  *
  *     table: 16 units | byte 0: codes of units 0 .. 8/bits-1, the first in the lowest bits | byte 1 ... */
 #include "codegen/program.h"
@@ -32,6 +35,8 @@ static bool number_values(Crush *c, const uint8_t *data) {
     return true;
 }
 
+static int64_t code_bytes(const Crush *c) { return ceil_div(c->pack->bytes / c->pack->unit * c->bits, 8); }
+
 static void write_crushed(void *ctx, uint8_t *dst) {
     Crush *c = ctx;
     int per = 8 / c->bits, unit = c->pack->unit;
@@ -44,34 +49,12 @@ static void write_crushed(void *ctx, uint8_t *dst) {
     arena_free(&scratch);
 }
 
-Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack) {
-    if (!pack->unit || p->options->prepared || pack->bytes < WORTH_BYTES) return NULL;
-    Blob *b = map_get(&p->blob_keys, key);
-    if (b) return b->code_bits ? b : NULL;
-    Crush *c = NEW(p->arena, Crush);
-    c->pack = pack;
-    Arena scratch = {0};
-    uint8_t *data = arena_get(&scratch, (size_t)pack->bytes);
-    pack->fill(pack->ctx, data);
-    bool few = number_values(c, data);
-    arena_free(&scratch);
-    if (!few) return NULL;
-    int64_t codes = ceil_div(pack->bytes / pack->unit * c->bits, 8);
-    b = blob_add(p, key, VALUES * pack->unit + codes, write_crushed, c, NULL);
-    b->code_bits = c->bits;
-    b->unit = pack->unit;
-    b->prep_offset = p->prep_bytes;
-    b->prep_bytes = pack->bytes;
-    p->prep_bytes += round_up(pack->bytes, QCC_ALIGN) + QCC_ALIGN; /* as in blob_add */
-    return b;
-}
-
 /* void expand(dst, src, n): n bytes of codes behind the table at src. */
-static void emit_expand(Program *p, const Blob *b, Reg dst, Reg src) {
-    Emit *e = p->em;
-    int bits = b->code_bits, unit = b->unit;
+static void emit_crushed(void *ctx, Emit *e, Reg dst, Reg src) {
+    const Crush *c = ctx;
+    int bits = c->bits, unit = c->pack->unit;
     RegType args[] = {e->ptr, e->ptr, e->i64}, type = unit == 1 ? e->i8 : e->i32;
-    Function f = em_function(e, arena_printf(p->arena, "expand %d to %d", bits, unit), 3, args);
+    Function f = em_function(e, arena_printf(e->arena, "expand %d to %d", bits, unit), 3, args);
     if (!f.exists) {
         Loop l = em_loop_reg(e, em_i64(e, 0), f.arg[2], 1, 0, NULL);
         Index at = index_reg(l.i);
@@ -86,13 +69,41 @@ static void emit_expand(Program *p, const Blob *b, Reg dst, Reg src) {
         em_loop_end(e, &l);
         em_function_end(e, &f);
     }
-    em_call(e, &f, 3, (Reg[]){dst, src, em_i64(e, b->bytes - VALUES * unit)});
+    em_call(e, &f, 3, (Reg[]){dst, src, em_i64(e, code_bytes(c))});
+}
+
+/* NULL where the pack has too many values. */
+static const PackForm *find_values(Arena *a, const ConstPack *pack) {
+    Crush *c = NEW(a, Crush);
+    c->pack = pack;
+    Arena scratch = {0};
+    uint8_t *data = arena_get(&scratch, (size_t)pack->bytes);
+    pack->fill(pack->ctx, data);
+    bool few = number_values(c, data);
+    arena_free(&scratch);
+    if (!few) return NULL;
+    PackForm form = {VALUES * pack->unit + code_bytes(c), write_crushed, emit_crushed, c};
+    return arena_copy(a, &form, sizeof form);
+}
+
+Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack) {
+    if ((!pack->unit && !pack->form) || p->options->prepared || pack->bytes < WORTH_BYTES) return NULL;
+    Blob *b = map_get(&p->blob_keys, key);
+    if (b) return b->form ? b : NULL;
+    const PackForm *form = pack->form ? pack->form : find_values(p->arena, pack);
+    if (!form) return NULL;
+    b = blob_add(p, key, form->bytes, form->fill, form->ctx, NULL);
+    b->form = form;
+    b->prep_offset = p->prep_bytes;
+    b->prep_bytes = pack->bytes;
+    p->prep_bytes += round_up(pack->bytes, QCC_ALIGN) + QCC_ALIGN; /* as in blob_add */
+    return b;
 }
 
 void crushed_emit(Program *p, Reg weights, Reg prep) {
-    Emit *e = p->em;
     for (size_t i = 0; i < p->blobs.n; i++) {
         const Blob *b = p->blobs.at[i];
-        if (b->code_bits) emit_expand(p, b, em_at(e, prep, b->prep_offset), em_at(e, weights, b->offset));
+        if (b->form)
+            b->form->emit(b->form->ctx, p->em, em_at(p->em, prep, b->prep_offset), em_at(p->em, weights, b->offset));
     }
 }

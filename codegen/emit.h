@@ -93,6 +93,7 @@ Reg em_trunc(Emit *e, Reg a, RegType t);
 Reg em_sint_to_float(Emit *e, Reg a, RegType t);
 Reg em_uint_to_float(Emit *e, Reg a, RegType t);
 Reg em_float_to_sint(Emit *e, Reg a, RegType t); /* toward zero; out of range is undefined */
+Reg em_float_resize(Emit *e, Reg a, RegType t);  /* between f32 and f64 */
 
 /* ---- lanes --------------------------------------------------------------------------------------------------- */
 

@@ -37,6 +37,15 @@ typedef struct Wish {
     int64_t halo_lo[MAX_RANK], halo_hi[MAX_RANK];
 } Wish;
 
+/* A form of a prepared constant that takes less room in the file; NAME_prepare makes the constant of it. */
+typedef struct PackForm {
+    int64_t bytes;
+    void (*fill)(void *ctx, uint8_t *dst); /* as that of ConstPack */
+    /* Emits what makes of the form at src, at dst, the very bytes that the constant's own fill gives. */
+    void (*emit)(void *ctx, Emit *e, Reg dst, Reg src);
+    void *ctx; /* in the plan's arena */
+} PackForm;
+
 /* A constant prepared for one kernel. */
 typedef struct ConstPack {
     const Value *value; /* what it is made from */
@@ -45,6 +54,7 @@ typedef struct ConstPack {
     void (*fill)(void *ctx, uint8_t *dst); /* dst is zeroed and aligned to QCC_ALIGN */
     void *ctx;                             /* in the plan's arena */
     int unit;                              /* 1 or 4: bytes of one weight, which the file may hold in fewer bits */
+    const PackForm *form;                  /* a smaller one for the file, or NULL */
 } ConstPack;
 
 enum { MAX_OPERANDS = 64 };

@@ -33,9 +33,8 @@ typedef struct Blob {
     int64_t offset, bytes;
     void (*fill)(void *ctx, uint8_t *dst);
     void *ctx;
-    const void *data; /* instead of fill */
-    int code_bits;    /* not 0: codes of so many bits, written out by NAME_prepare as prep_bytes in units of bytes */
-    int unit;
+    const void *data;     /* instead of fill */
+    const PackForm *form; /* what it is, made by NAME_prepare into prep_bytes; NULL: it is read as it lies */
     int64_t prep_offset, prep_bytes;
 } Blob;
 
@@ -79,7 +78,8 @@ const Storage *storage_of(const Program *p, const Value *v);
 Blob *blob_add(Program *p, const char *key, int64_t bytes, void (*fill)(void *ctx, uint8_t *dst), void *ctx,
                const void *data);
 
-/* The pack as codes of few bits where its bytes have few values; else NULL. `pack` must outlive the program. */
+/* The pack in the smaller form that it has, or as codes of few bits where its bytes have few values; else NULL. `pack`
+ * must outlive the program. */
 Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack);
 void crushed_emit(Program *p, Reg weights, Reg prep); /* writes all of them out */
 

@@ -7,8 +7,7 @@
 
 /* LLVM's intrinsic of this name, overloaded on the type of its operands. */
 Reg em_intrinsic(Emit *e, const char *name, int n, Reg *args);
-Reg em_leading_zeros(Emit *e, Reg a);           /* of integers that are not 0 */
-Reg em_float_resize(Emit *e, Reg a, RegType t); /* between f32 and f64 */
+Reg em_leading_zeros(Emit *e, Reg a); /* of integers that are not 0 */
 /* To integers of scalar type `to`, saturating; NaN gives 0. */
 Reg em_float_to_int_sat(Emit *e, Reg a, RegType to, bool is_unsigned);
 Reg em_half_extend(Emit *e, Reg bits); /* f16 bits to f32 by the target's instruction */

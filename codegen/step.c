@@ -208,7 +208,7 @@ static Reg buffer_base(StepEmitter *s, Reg frame, const Buffer *b) {
 static Reg param_value(Frame *f, const Param *p, Reg frame, Reg worker) {
     Emit *e = f->s->program->em;
     if (p->at) return em_at(e, buffer_base(f->s, frame, p->at->buffer), p->at->offset);
-    if (p->blob && p->blob->code_bits) return em_at(e, frame_field(e, frame, FRAME_PREP), p->blob->prep_offset);
+    if (p->blob && p->blob->form) return em_at(e, frame_field(e, frame, FRAME_PREP), p->blob->prep_offset);
     if (p->blob) return em_at(e, f->s->weights, p->blob->offset);
     Reg own = em_mul(e, em_zext(e, worker, e->i64), em_i64(e, f->s->program->scratch_bytes));
     return em_at_reg(e, em_at(e, frame_field(e, frame, FRAME_WORK), f->s->program->work_bytes), own);

@@ -2,8 +2,11 @@
  * pads, one to three axes, and the element types that the plain nest takes. */
 #include "tests/kernel_case.h"
 
+#include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
+
+#include <string.h>
 
 /* One square convolution: x[1, c, h, w], m results, kernel k. */
 static void add_conv(KernelCase *c, int64_t in, int64_t m, int64_t h, int64_t w, int64_t k, const char *more,
@@ -77,6 +80,52 @@ static void test_winograd(void **state) {
     Value *x = kernel_input(c, QCC_F32, DIMS(3, 32, 7, 10));
     kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, x, kernel_weight(c, QCC_F32, DIMS(64, 32, 3, 3)));
     kernel_case_check(c);
+}
+
+/* Weights that rounding and signs of zeros show in. */
+static const Tensor *rough_weights(Arena *a, Random *r, Shape s) {
+    static const double corners[] = {-0.0, 1e-40, -1e-45, 3e38, 1e-20};
+    Tensor *w = random_tensor(a, r, (Type){QCC_F32, s}, true);
+    for (size_t i = 0; i < COUNT_OF(corners); i++) tensor_set(w, (int64_t)i * 7, corners[i]);
+    return w;
+}
+
+static const Tensor *run_winograd(Arena *a, const Graph *g, const Tensor *x, const char *cpu, bool prepared) {
+    CodegenOptions o = test_options;
+    Tensor *out[1];
+    o.cpu = cpu;
+    o.prepared = prepared;
+    CompiledModel m = compile_graph(a, g, &o);
+    bool found = false;
+    for (uint32_t i = 0; i < m.model->n_steps; i++) found |= strstr(m.model->steps[i].kernel, "winograd") != NULL;
+    assert_true(found);
+    assert_int_equal(m.model->prep_bytes == 0, prepared);
+    run_guarded(a, &m, &x, out, 1);
+    return out[0];
+}
+
+/* Weights that the library transforms are those that the compiler does, to the bit. */
+static void test_winograd_forms(void **state) {
+    (void)state;
+    static const int64_t channels[][2] = {{32, 64}, {17, 65}, {33, 80}, {24, 300}};
+    static const char *const cpus[] = {NULL,
+#ifdef __x86_64__
+                                       "x86-64-v3", "x86-64-v2"
+#endif
+    };
+    for (size_t i = 0; i < COUNT_OF(channels) * COUNT_OF(cpus); i++) {
+        KernelCase *c = kernel_case_new();
+        Arena *a = &c->arena;
+        Random r = {i + 1};
+        const int64_t *s = channels[i / COUNT_OF(cpus)];
+        Value *w = graph_constant(c->graph, "", rough_weights(a, &r, DIMS(s[1], s[0], 3, 3)));
+        kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, kernel_input(c, QCC_F32, DIMS(1, s[0], 8, 8)), w);
+        const Tensor *x = random_tensor(a, &r, c->feeds.at[0]->type, true), *y[2];
+        for (int k = 0; k < 2; k++) y[k] = run_winograd(a, c->graph, x, cpus[i % COUNT_OF(cpus)], k);
+        assert_memory_equal(y[0]->data, y[1]->data, (size_t)type_bytes(&y[0]->type));
+        Arena rest = c->arena;
+        arena_free(&rest);
+    }
 }
 
 static void test_groups(void **state) {
@@ -184,7 +233,7 @@ int main(void) {
         cmocka_unit_test(test_axes),       cmocka_unit_test(test_large_kernels),
         cmocka_unit_test(test_types),      cmocka_unit_test(test_run_time_weights),
         cmocka_unit_test(test_transposed), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_winograd),   cmocka_unit_test(test_winograd_forms),
     };
     return TEST_RUN(tests);
 }

@@ -8,14 +8,15 @@
  *             for each of 16:    m[16][tile][oc] = v[16][tile][:] * u[16][:][oc]                the register tile
  *             for each tile, oc: y[2x2 pixels][oc] = epilogue(A' m[4x4][oc] A + bias[oc])
  *
- * u = G w G' is prepared:  [panel][16][c][channels of the panel].
+ * u = G w G' is prepared:                 [panel][16][c][channels of the panel]
+ * of what the file holds, 9/16 of that: w  [panel][9][c][channels of the panel]
  *
  * A block's v fits the second-level cache, and so does m of a panel; u streams through once per block. */
 #include "codegen/kernels/layer.h"
 #include "codegen/kernels/tile.h"
 
-/* Of the tile, of the input that it needs; products. */
-enum { OUT = 2, IN = 4, POINTS = IN * IN };
+/* Of the tile, of the input that it needs; products; weights. */
+enum { OUT = 2, IN = 4, POINTS = IN * IN, TAPS = 9 };
 
 typedef struct Winograd {
     Window w;
@@ -88,38 +89,94 @@ typedef struct WeightPack {
 
 static const double g_matrix[IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 
-/* G w G' of one pair of channels. */
-static void transform_weights(const float *w, int64_t step, double u[POINTS]) {
-    for (int y = 0; y < IN; y++)
-        for (int x = 0; x < IN; x++) {
-            u[y * IN + x] = 0;
-            for (int i = 0; i < 9; i++) u[y * IN + x] += g_matrix[y][i / 3] * g_matrix[x][i % 3] * (double)w[i * step];
-        }
+/* What is computed of weights, in the library as in the compiler: in doubles, where these products are exact, term
+ * after term, and rounded once. */
+static double coefficient(int point, int tap) { return g_matrix[point / IN][tap / 3] * g_matrix[point % IN][tap % 3]; }
+
+static float transform_weights(const float w[TAPS], int point) {
+    double u = 0;
+    for (int i = 0; i < TAPS; i++)
+        if (coefficient(point, i) != 0) u += coefficient(point, i) * (double)w[i];
+    return (float)u;
 }
 
-static void weights_fill(void *ctx, uint8_t *dst) {
-    const WeightPack *p = ctx;
-    float *to = (float *)(void *)dst;
-    const float *w = p->tensor->data;
-    double u[POINTS];
-    int64_t panel = (int64_t)p->nr * p->lanes, step = p->tensor->splat ? 0 : 1;
+/* Panels of `n` numbers for each pair of channels: the taps, or the points made of them. */
+static void fill_panels(const WeightPack *p, int n, float *to) {
+    const float *data = p->tensor->data;
+    int64_t panel = (int64_t)p->nr * p->lanes;
     for (int64_t c = 0; c < p->outs; c += panel) {
-        int64_t n = i64_min(panel, p->outs - c), width = round_up(n, p->lanes);
-        for (int64_t j = 0; j < n; j++)
+        int64_t some = i64_min(panel, p->outs - c), width = round_up(some, p->lanes);
+        for (int64_t j = 0; j < some; j++)
             for (int64_t i = 0; i < p->ins; i++) {
-                transform_weights(w + ((c + j) * p->ins + i) * 9 * step, step, u);
-                for (int k = 0; k < POINTS; k++) to[(k * p->ins + i) * width + j] = (float)u[k];
+                float w[TAPS];
+                for (int k = 0; k < TAPS; k++) w[k] = data[p->tensor->splat ? 0 : ((c + j) * p->ins + i) * TAPS + k];
+                for (int k = 0; k < n; k++)
+                    to[(k * p->ins + i) * width + j] = n == TAPS ? w[k] : transform_weights(w, k);
             }
-        to += POINTS * p->ins * width;
+        to += n * p->ins * width;
     }
+}
+
+static void points_fill(void *ctx, uint8_t *dst) { fill_panels(ctx, POINTS, (float *)(void *)dst); }
+static void taps_fill(void *ctx, uint8_t *dst) { fill_panels(ctx, TAPS, (float *)(void *)dst); }
+
+/* A vector of floats at each of n places. */
+static void transform_taps(Emit *e, int lanes, Reg dst, Reg src, Reg n) {
+    RegType wide = em_vec(e, e->f64, lanes), narrow = em_vec(e, e->f32, lanes);
+    const int64_t four[] = {4, 4};
+    Loop l = em_loop_reg(e, em_i64(e, 0), n, lanes, 0, NULL);
+    Reg w[TAPS];
+    for (int i = 0; i < TAPS; i++) {
+        Index at[] = {index_reg(l.i), index_reg(em_mul(e, n, em_i64(e, i)))};
+        w[i] = em_float_resize(e, em_load(e, narrow, em_address(e, src, 2, at, four), lanes * 4), wide);
+    }
+    for (int k = 0; k < POINTS; k++) {
+        Reg u = em_zero(e, wide);
+        for (int i = 0; i < TAPS; i++) {
+            double by = coefficient(k, i);
+            if (by != 0) u = em_add(e, u, em_mul(e, w[i], em_float(e, wide, by)));
+        }
+        Index at[] = {index_reg(l.i), index_reg(em_mul(e, n, em_i64(e, k)))};
+        em_store(e, em_float_resize(e, u, narrow), em_address(e, dst, 2, at, four), lanes * 4);
+    }
+    em_loop_end(e, &l);
+}
+
+/* `panels` of n places each, in a function of its own. */
+static void emit_taps(Emit *e, int lanes, Reg dst, Reg src, int64_t panels, int64_t n) {
+    RegType args[] = {e->ptr, e->ptr, e->i64, e->i64};
+    Function f = em_function(e, arena_printf(e->arena, "winograd weights %d", lanes), 4, args);
+    if (!f.exists) {
+        Loop l = em_loop_reg(e, em_i64(e, 0), f.arg[2], 1, 0, NULL);
+        Index at = index_reg(em_mul(e, l.i, f.arg[3]));
+        transform_taps(e, lanes, em_address(e, f.arg[0], 1, &at, (int64_t[]){POINTS * 4}),
+                       em_address(e, f.arg[1], 1, &at, (int64_t[]){TAPS * 4}), f.arg[3]);
+        em_loop_end(e, &l);
+        em_function_end(e, &f);
+    }
+    em_call(e, &f, 4, (Reg[]){dst, src, em_i64(e, panels), em_i64(e, n)});
+}
+
+static void emit_points(void *ctx, Emit *e, Reg dst, Reg src) {
+    const WeightPack *p = ctx;
+    int64_t panel = (int64_t)p->nr * p->lanes, whole = p->outs / panel, rest = p->outs % panel;
+    if (whole) emit_taps(e, p->lanes, dst, src, whole, p->ins * panel);
+    int64_t done = whole * p->ins * panel * 4;
+    if (rest)
+        emit_taps(e, p->lanes, em_at(e, dst, done * POINTS), em_at(e, src, done * TAPS), 1,
+                  p->ins * round_up(rest, p->lanes));
 }
 
 static int plan_weights(KernelPlan *p, const Winograd *g) {
     const Value *v = p->node->in[1];
     WeightPack pack = {v->constant, g->ins, g->outs, g->nr, g->lanes};
     const char *key = arena_printf(p->arena, "winograd 2x2 %dx%d", g->nr, g->lanes);
-    int64_t bytes = POINTS * g->ins * round_up(g->outs, g->lanes) * 4;
-    return plan_pack(p, v, key, bytes, weights_fill, arena_copy(p->arena, &pack, sizeof pack));
+    int64_t numbers = g->ins * round_up(g->outs, g->lanes);
+    void *ctx = arena_copy(p->arena, &pack, sizeof pack);
+    PackForm form = {numbers * TAPS * 4, taps_fill, emit_points, ctx};
+    int i = plan_pack(p, v, key, numbers * POINTS * 4, points_fill, ctx);
+    p->packs.at[i].form = arena_copy(p->arena, &form, sizeof form);
+    return i;
 }
 
 bool plan_conv_winograd(KernelPlan *p) {
