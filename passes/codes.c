@@ -263,35 +263,43 @@ static const Codes *rectify(CodeTable *t, Value *v) {
     return keep(t, v, build_node(t->graph, n->next, n->loc, OP_Max, NULL, 2, in), c->scale);
 }
 
-/* The bound of a Clip as a code: false where it is no constant multiple of the scale. None, or one that does nothing
- * for codes of this range, is the range's own. */
-static bool bound_code(const Node *n, int operand, const Codes *c, int64_t own, bool high, int64_t *code) {
-    double v, scale = 1;
-    *code = own;
-    if (!has_in(n, operand)) return true;
-    if (!in_const(n, operand) || !constant_is_splat(in_const(n, operand), &v) || isnan(v)) return false;
-    if (c->scale) constant_is_splat(c->scale->constant, &scale);
-    if (high ? v >= (double)own * scale : v <= (double)own * scale) return true;
-    double k = rint(v / scale);
-    *code = fabs(k) <= UINT16_MAX ? (int64_t)k : own;
-    return (double)((float)*code * (float)scale) == v;
+/* A limit of Clip: false where it is no number known here. */
+static bool limit_of(const Node *n, int operand, double absent, double *v) {
+    *v = absent;
+    return !has_in(n, operand) || (in_const(n, operand) && constant_is_splat(in_const(n, operand), v) && !isnan(*v));
 }
 
+/* Code k becomes the one that it is cut to; false where that is between codes. */
+static bool clip_code(const Codes *c, double least, double most, int64_t *k) {
+    double scale = 1;
+    if (c->scale) constant_is_splat(c->scale->constant, &scale);
+    double v = (double)((float)*k * (float)scale);
+    if (v >= least && v <= most) return true;
+    v = v < least && least <= most ? least : most;
+    double code = rint(v / scale);
+    if (!(fabs(code) <= UINT16_MAX)) return false;
+    *k = (int64_t)code;
+    return (double)((float)*k * (float)scale) == v;
+}
+
+/* What becomes of the least and the greatest code says it for all between them. */
 static const Codes *clip(CodeTable *t, Value *v) {
     Node *n = v->def;
     const Codes *c = codes_of(t, n->in[0]);
+    double least, most;
     Range r;
-    int64_t lo, hi;
     if (!c) return NULL;
+    if (!limit_of(n, 1, -INFINITY, &least) || !limit_of(n, 2, INFINITY, &most))
+        return refuse(t, v, "cuts at what is no constant");
     if (!range_of(&t->ranges, c->ints, &r)) bug("codes without a range");
-    if (!positive(c->scale) || !bound_code(n, 1, c, r.lo, false, &lo) || !bound_code(n, 2, c, r.hi, true, &hi))
+    if (!positive(c->scale) || !clip_code(c, least, most, &r.lo) || !clip_code(c, least, most, &r.hi))
         return refuse(t, v, "cuts where there is no multiple of the scale");
     Elem e = c->ints->type.elem;
     Span all = span_of_elem(e);
-    if ((double)lo < all.lo || (double)hi > all.hi || lo > hi) return refuse(t, v, "cuts outside of its codes");
+    if ((double)r.lo < all.lo || (double)r.hi > all.hi) return refuse(t, v, "cuts outside of its codes");
     Tensor *low = tensor_new(t->graph->arena, (Type){.elem = e}), *high = tensor_new(t->graph->arena, low->type);
-    tensor_set_int(low, 0, lo);
-    tensor_set_int(high, 0, hi);
+    tensor_set_int(low, 0, r.lo);
+    tensor_set_int(high, 0, r.hi);
     Value *in[] = {c->ints, graph_constant(t->graph, "", low), graph_constant(t->graph, "", high)};
     return keep(t, v, build_node(t->graph, n->next, n->loc, OP_Clip, NULL, 3, in), c->scale);
 }

@@ -177,6 +177,15 @@ TEST(clipped_codes) {
     becomes(c, NODE(c, Add, NULL, y, z), OP_QConv, 2, OP_Conv);
 }
 
+/* Where all codes lie beyond a limit, or the limits the wrong way round, one is left. */
+TEST(clipped_to_one_code) {
+    OPEN;
+    Value *x = quantized(c, input(c, DIMS(1, 2, 4, 4)), 0.25, -8, -3), *w = weights(c, DIMS(2, 2, 1, 1), 0.5, 1);
+    Value *y = NODE(c, Conv, NULL, NODE(c, Clip, NULL, x, number(c, 0)), w);
+    Value *z = NODE(c, Conv, NULL, NODE(c, Clip, NULL, x, number(c, 2), number(c, -1.25)), w);
+    becomes(c, NODE(c, Add, NULL, y, z), OP_QConv, 2, OP_Conv);
+}
+
 TEST(clipped_between_codes) {
     OPEN;
     Value *x = quantized(c, input(c, DIMS(1, 2, 4, 4)), 0.25, -8, 7), *w = weights(c, DIMS(2, 2, 1, 1), 0.5, 1);
@@ -209,6 +218,7 @@ int main(void) {
         cmocka_unit_test(averages),
         cmocka_unit_test(left_alone),
         cmocka_unit_test(clipped_codes),
+        cmocka_unit_test(clipped_to_one_code),
         cmocka_unit_test(clipped_between_codes),
     };
     return TEST_RUN(tests);
