@@ -22,9 +22,10 @@ U = 2.0**-24
 # Operators on codes and constants whose float32 result follows from the standard alone: one rounding an element, or none.
 DEFINED = {"QuantizeLinear", "DequantizeLinear", "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Abs", "Where", "Cast", "MaxPool",
            "Identity", "Reshape", "Flatten", "Transpose", "Pad", "Split", "Concat", "ConvInteger", "MatMulInteger", "Round",
-           "Floor", "Ceil", "Sign", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+           "Floor", "Ceil", "Sign", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod"}
 DISCRETE = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "QLinearAdd", "Round", "Floor", "Ceil", "Sign", "Greater",
             "GreaterOrEqual", "Less", "LessOrEqual"}
+FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 
 
 class Real(NamedTuple):
@@ -65,7 +66,8 @@ def open_inside(model, names):
 
 
 def is_discrete(node, functions):
-    return node.op_type in DISCRETE or (node.domain, node.op_type) in functions
+    return (node.op_type in DISCRETE or (node.domain, node.op_type) in functions
+            or node.op_type == "Cast" and attributes(node)["to"] not in FLOATS)
 
 
 def discrete_outputs(model, constant_too):
@@ -195,7 +197,7 @@ class Reals:
         self.known, self.exact_sums = known, exact_sums
         self.functions = {(f.domain, f.name): f for f in model.functions}
         self.opsets = model.opset_import
-        self.elem = {t.name: t.data_type for t in model.graph.initializer}
+        self.elem = {t.name: t.data_type for t in model.graph.initializer if t.data_type not in FLOATS}
         self.reals = {t.name: real(numpy_helper.to_array(t).astype(np.float64)) for t in model.graph.initializer}
         self.reals.update({i.name: real(known[i.name]) for i in model.graph.input if i.name in known})
         self.undefined = set()
@@ -218,15 +220,23 @@ class Reals:
             self.choices[name] = Choice(*(v.astype(np.float32) for v in ends), defined)
             self.reals[name] = real(self.known.get(name, ends[2]))
             if node.op_type == "QuantizeLinear":
-                self.elem[name] = self.elem.get(node.input[2], onnx.TensorProto.UINT8)
+                self.elem[name] = self.elem_of_codes(node)
+            if node.op_type.startswith("QLinear"):
+                self.elem[name] = self.elem[node.input[7]]
+            if node.op_type == "Cast":
+                self.elem[name] = attributes(node)["to"]
             return
         if not defined:
             self.undefined.update(node.output)
         results = getattr(self, node.op_type)(attributes(node), *operands)
+        integers = node.op_type != "Cast" and all(name in self.elem for name in node.input if name)
         for name, result in zip(node.output, results if isinstance(results, list) else [results]):
-            self.reals[name] = result
-        if node.op_type == "Identity" and node.input[0] in self.elem:
-            self.elem[node.output[0]] = self.elem[node.input[0]]
+            self.reals[name] = real(result.value) if integers else result
+            if integers:
+                self.elem[name] = self.elem[node.input[0]]
+
+    def elem_of_codes(self, node):
+        return self.elem[node.input[2]] if len(node.input) > 2 else onnx.TensorProto.UINT8
 
     # Quantizers: the code at the ends of the interval in which the float lies.
 
@@ -249,13 +259,15 @@ class Reals:
                  "LessOrEqual": lambda v: v <= 0}
         if node.op_type in plain:
             return plain[node.op_type](x).astype(np.float64)
+        if node.op_type == "Cast":
+            return (x != 0).astype(np.float64) if attributes(node)["to"] == onnx.TensorProto.BOOL else np.trunc(x)
         if node.op_type == "QuantizeLinear":
             scale, zero = operands[1].value.astype(np.float32), operands[2].value if len(operands) > 2 else 0.0
             if scale.size > 1:
                 raise NotImplementedError("quantization along an axis")
             with np.errstate(over="ignore"):
                 codes = np.rint(x / scale.reshape(())).astype(np.float64) + zero
-            return np.clip(codes, *code_range(self.elem.get(node.input[2], onnx.TensorProto.UINT8)))
+            return np.clip(codes, *code_range(self.elem_of_codes(node)))
         return self.call(node, x, operands)
 
     def call(self, node, x, operands):
@@ -269,8 +281,8 @@ class Reals:
         model = helper.make_model(graph, opset_imports=self.opsets, functions=self.functions.values(), ir_version=10)
         return session(model).run(None, {"x": x.astype(np.float32)})[0].astype(np.float64)
 
-    def requantize(self, node, value, error, zero, zero_name):
-        limits = code_range(self.elem[zero_name(node)])
+    def requantize(self, node, value, error, zero):
+        limits = code_range(self.elem[node.input[7]])
         return [np.clip(np.rint(v) + zero, *limits) for v in (value - error, value + error, value)]
 
     def QLinearConv(self, attrs, x, xs, xz, w, ws, wz, ys, yz, bias=None):
@@ -279,18 +291,18 @@ class Reals:
         if bias is not None:
             sums += along(bias.value, sums.ndim)
         value = sums * along(xs.value * ws.value / ys.value, sums.ndim)
-        return value, 5 * U * np.abs(value), yz.value, lambda node: node.input[7]
+        return value, 5 * U * np.abs(value), yz.value
 
     def QLinearMatMul(self, _, a, sa, za, b, sb, zb, sy, zy):
         value = (a.value - za.value) @ (b.value - zb.value) * (sa.value * sb.value / sy.value)
-        return value, 5 * U * np.abs(value), zy.value, lambda node: node.input[7]
+        return value, 5 * U * np.abs(value), zy.value
 
     def QLinearAdd(self, _, a, sa, za, b, sb, zb, sy, zy):
         """Its terms may be summed as fl(ra * a) + fl(rb * b) + (zy - ra * za - rb * zb), r the ratios of scales."""
         ra, rb = sa.value / sy.value, sb.value / sy.value
         value = (a.value - za.value) * ra + (b.value - zb.value) * rb
         sizes = (np.abs(a.value) + np.abs(za.value)) * ra + (np.abs(b.value) + np.abs(zb.value)) * rb
-        return value, 8 * U * (sizes + np.abs(zy.value)), zy.value, lambda node: node.input[7]
+        return value, 8 * U * (sizes + np.abs(zy.value)), zy.value
 
     # From codes to reals, and sums.
 
@@ -389,6 +401,11 @@ class Reals:
             raise NotImplementedError("division by what is not a constant")
         return rounded(x.value / y.value, x.error / np.abs(y.value))
 
+    def Mod(self, attrs, x, y):
+        if attrs.get("fmod", 0) or np.any(x.error) or np.any(y.error):
+            raise NotImplementedError("Mod of floats")
+        return Real(np.mod(x.value, y.value), x.error)
+
     def Relu(self, _, x):
         return Real(np.maximum(x.value, 0), x.error, x.scaled)
 
@@ -408,7 +425,8 @@ class Reals:
         return Real(np.where(condition.value, x.value, y.value), np.where(condition.value, x.error, y.error))
 
     def Cast(self, attrs, x):
-        return rounded(x.value, x.error, x.scaled) if attrs["to"] == onnx.TensorProto.FLOAT else x
+        """To floats; whole numbers below 2^24 keep their value."""
+        return x if not np.any(x.error) and np.all(np.abs(x.value) <= 2**24) else rounded(x.value, x.error, x.scaled)
 
     # Movement: values and errors alike.
 

@@ -95,8 +95,8 @@ class Tally:
 
 
 def check_sample(tool, model, feeds, every, folder, tally):
-    inner = bounds.discrete_outputs(model, False)
-    codes = {name: every[name] for name in inner}
+    casts = {node.output[0] for node in model.graph.node if node.op_type == "Cast"}  # here from codes to codes
+    codes = {name: every[name] for name in bounds.discrete_outputs(model, False) if name not in casts}
     if not tally.codes:
         onnx.save(cut(model, codes), f"{folder}/parts.onnx")
         qcc(tool, f"{folder}/parts.onnx", "-o", f"{folder}/m.so", "--no-header", "--name=m", "--strict")

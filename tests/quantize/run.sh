@@ -13,7 +13,7 @@ python=$("$here/../venv.sh" "$2")
 "$python" "$here/codes.py" "$1" "$here"/../exports/{residual,depthwise}_script.onnx
 "$python" "$here/codes.py" "$1" --images "$data/fashion-mnist/t10k-images-idx3-ubyte.gz" 1000 "$here/small.onnx"
 "$python" "$here/accuracy.py" "$1" "$data"
-"$python" "$here/nets.py" "$3" 100
+"$python" "$here/nets.py" "$1" "$3" 100
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
