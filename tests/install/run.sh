@@ -12,7 +12,7 @@ PATH=$work/prefix/bin:$PATH
 hash -r
 qcc --version
 
-"$cmake" -S "$root/examples/embed" -B "$work/embed" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/embed.log"
+"$cmake" -G Ninja -S "$root/examples/embed" -B "$work/embed" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/embed.log"
 "$cmake" --build "$work/embed" >>"$work/embed.log" || { cat "$work/embed.log"; exit 1; }
 "$work/embed/embed"
 
