@@ -19,11 +19,13 @@ static double common_divisor(double a, double b) {
     return a;
 }
 
+static bool is_whole(double v) { return isfinite(v) && v == rint(v); }
+
 static Span make(double lo, double hi, bool whole, double step) {
     if (isnan(lo)) lo = -INFINITY;
     if (isnan(hi)) hi = INFINITY;
+    if (lo == hi) return (Span){lo, hi, whole || is_whole(lo), 0};
     if (!whole) return (Span){lo, hi, false, 0};
-    if (lo == hi) return (Span){lo, hi, true, 0};
     return (Span){lo, hi, true, isfinite(lo) && step > 1 ? step : 1};
 }
 
@@ -39,9 +41,7 @@ Span span_of_elem(Elem e) {
     return (Span){limit(e, false), limit(e, true), true, 1};
 }
 
-static bool is_whole(double v) { return isfinite(v) && v == rint(v); }
-
-Span span_of_number(double v) { return make(v, v, is_whole(v), 0); }
+Span span_of_number(double v) { return make(v, v, false, 0); }
 
 bool span_is_number(Span s) { return s.lo == s.hi; }
 
