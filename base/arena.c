@@ -69,6 +69,8 @@ static void *take_or_unwind(Arena *a, size_t bytes) {
 }
 
 void arena_free(Arena *a) {
+    if (a->link) *a->link = a->next;
+    if (a->next) a->next->link = a->link;
     while (a->cleanups) {
         ArenaCleanup *c = a->cleanups;
         a->cleanups = c->next;

@@ -25,6 +25,7 @@
 typedef struct Guard {
     jmp_buf env;
     struct Guard *outer;
+    struct Arena *open; /* see arena_open */
 } Guard;
 
 jmp_buf *guard_enter(Guard *g);
@@ -55,10 +56,13 @@ typedef struct ArenaCleanup ArenaCleanup;
 typedef struct Arena {
     ArenaBlock *blocks;
     ArenaCleanup *cleanups;
-    size_t used; /* bytes handed out, for reports */
+    size_t used;                /* bytes handed out, for reports */
+    struct Arena *next, **link; /* among the guard's open ones; link is NULL where it is not among them */
 } Arena;
 
-/* An all-zero Arena is ready for use. */
+/* An all-zero Arena is ready for use, and goes with whoever owns it. One on the stack of a function that may unwind is
+ * opened instead: then it goes with unwinding too. Every way out of that function frees it. */
+void arena_open(Arena *a);
 void arena_free(Arena *a);                           /* runs clean-ups, newest first; the arena is empty afterwards */
 void *arena_get(Arena *a, size_t bytes);             /* zeroed, aligned to 64 bytes where bytes >= 64, else to 16 */
 void *arena_array(Arena *a, size_t n, size_t bytes); /* n * bytes checked for overflow (unwinds like no memory) */

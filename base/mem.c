@@ -11,18 +11,30 @@ static _Thread_local long asked;
 
 jmp_buf *guard_enter(Guard *g) {
     g->outer = innermost;
+    g->open = NULL;
     innermost = g;
     return &g->env;
 }
 
 void guard_leave(Guard *g) {
     if (innermost != g) bug("guard_leave: not the innermost guard");
+    if (g->open) bug("guard_leave: an open arena was not freed");
     innermost = g->outer;
+}
+
+void arena_open(Arena *a) {
+    *a = (Arena){0};
+    if (!innermost) return;
+    a->link = &innermost->open;
+    a->next = innermost->open;
+    if (a->next) a->next->link = &a->next;
+    innermost->open = a;
 }
 
 void mem_exhausted(void) {
     Guard *g = innermost;
     if (!g) bug("memory ran out where no guard was entered");
+    while (g->open) arena_free(g->open);
     innermost = g->outer;
     longjmp(g->env, 1);
 }

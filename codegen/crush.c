@@ -40,7 +40,8 @@ static int64_t code_bytes(const Crush *c) { return ceil_div(c->pack->bytes / c->
 static void write_crushed(void *ctx, uint8_t *dst) {
     Crush *c = ctx;
     int per = 8 / c->bits, unit = c->pack->unit;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     uint8_t *data = arena_get(&scratch, (size_t)c->pack->bytes);
     c->pack->fill(c->pack->ctx, data);
     memcpy(dst, c->table, (size_t)(VALUES * unit));
@@ -76,7 +77,8 @@ static void emit_crushed(void *ctx, Emit *e, Reg dst, Reg src) {
 static const PackForm *find_values(Arena *a, const ConstPack *pack) {
     Crush *c = NEW(a, Crush);
     c->pack = pack;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     uint8_t *data = arena_get(&scratch, (size_t)pack->bytes);
     pack->fill(pack->ctx, data);
     bool few = number_values(c, data);

@@ -11,7 +11,8 @@ static const Tensor *scalar(Arena *a, float v) { return tensor_from_f32(a, (Shap
 
 /* An operator of ours in front of n; NULL where it does not take these operands. */
 static Value *try_node(Node *n, OpId op, int n_in, Value *const *in) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Diags d;
     diags_init(&d, &scratch);
     Node *own = graph_node(n->graph, n, op, n->loc, n_in, in, 1);

@@ -6,7 +6,8 @@
 
 static Value *build(Node *n, OpId op, int n_in, Value *const *in) {
     Diags d;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     diags_init(&d, &scratch);
     Node *made = graph_node(n->graph, n, op, n->loc, n_in, in, 1);
     if (!node_infer(&d, made)) bug("export: %s does not infer", op_def(op)->name);
@@ -17,7 +18,8 @@ static Value *build(Node *n, OpId op, int n_in, Value *const *in) {
 static Value *cast(Node *n, Value *v, Elem elem) {
     if (v->type.elem == elem) return v;
     Diags d;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     diags_init(&d, &scratch);
     Node *made = graph_node(n->graph, n, OP_Cast, n->loc, 1, &v, 1);
     node_set_int(made, "to", elem);
@@ -55,7 +57,8 @@ static bool is_byte(const Node *n, int i) { return in_elem(n, i) == QCC_I8 || in
 /* The same node as another operator with the same attributes. */
 static Value *copy_as(Node *n, OpId op, Value *const *in) {
     Diags d;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     diags_init(&d, &scratch);
     Node *made = graph_node(n->graph, n, op, n->loc, 2, in, 1);
     for (int i = 0; i < n->n_attr; i++) node_set_attr(made, &n->attr[i]);

@@ -23,7 +23,8 @@ static bool is_rectifier(const Node *n) {
 /* Of max(0, x), x Gaussian. */
 static void rectify(ChannelStats *s) {
     for (int64_t c = 0; c < s->n; c++) {
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         const Normal normal = {s->mean[c], sqrt(s->var[c]), 1};
         Moments m = {1, fmax(s->mean[c], 0), fmax(s->mean[c], 0) * fmax(s->mean[c], 0)};
         if (normal.sd > 0) {
@@ -131,7 +132,8 @@ static bool quantized_input(Expect *e, const Value *v, const Steps *steps, Chann
     if (!expect_stats(e, v, &from, &rectified)) return false;
     *out = new_stats(e->arena, from.n);
     for (int64_t c = 0; c < from.n; c++) {
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         const Normal normal = {from.mean[c], fmax(sqrt(from.var[c]), 1e-12), 1};
         Spread s = spread_of_normals(&scratch, 1, &normal, rectified);
         Moments below = {0};

@@ -145,7 +145,8 @@ static double constant_at(const Value *v, int64_t c) {
 
 /* The program's results for n sums of the channels given. */
 static void compute(Fold *f, int64_t n, const int64_t *x, const int64_t *channel, int64_t *y) {
-    Arena a = {0};
+    Arena a;
+    arena_open(&a);
     const Node *m = f->map;
     const void **in = NEW_ARRAY(&a, const void *, m->n_in);
     for (int i = 0; i < m->n_in; i++) {
@@ -181,7 +182,8 @@ static void turn(Fold *f, int64_t c) {
 
 static Direction direction(Fold *f, int64_t c) {
     const Node *m = f->map;
-    Arena a = {0};
+    Arena a;
+    arena_open(&a);
     Span *in = NEW_ARRAY(&a, Span, m->n_in), *at = NEW_ARRAY(&a, Span, m->expr->n);
     for (int i = 0; i < m->n_in; i++) {
         if (i == f->x)
@@ -290,7 +292,8 @@ static bool prove_by_trying(Fold *f) {
     if (all > MOST_COMPUTED) return refuse(f, "its order is not known, and its operands have too many values");
     f->method = FOLD_ENUMERATION;
     for (int64_t c = 0; c < f->channels; c++) {
-        Arena a = {0};
+        Arena a;
+        arena_open(&a);
         bool good = read_table(f, c, table(f, &a, c));
         arena_free(&a);
         if (!good) return false;
@@ -437,7 +440,8 @@ bool pass_fold_ladder(Graph *g, Diags *d) {
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         if (!is_candidate(n)) continue;
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         Fold f = {.scratch = &scratch, .ranges = &ranges, .map = n, .to = n->out[0]->type.elem};
         bool folded = fold(&f);
         const Node *layer = f.x >= 0 ? n->in[f.x]->def : NULL;

@@ -134,7 +134,8 @@ static Slopes find_slopes(Ranges *r, Arena *a, const Node *map, int x) {
 }
 
 static bool slopes_known(Ranges *r, const Node *map, int x) {
-    Arena a = {0};
+    Arena a;
+    arena_open(&a);
     bool known = find_slopes(r, &a, map, x).known;
     Range range;
     arena_free(&a);

@@ -106,7 +106,8 @@ static float number(const Node *n, int operand) { return (float)tensor_get(in_co
 
 /* The code of v, of a node whose operands are known. */
 static bool value_at(const Node *n, float v, double *out) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Diags d;
     diags_init(&d, &scratch);
     Graph *g = graph_new(&scratch, NULL, "one");

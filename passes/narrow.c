@@ -185,7 +185,8 @@ static Value *window_sums(Graph *g, Node *n) {
 /* sum x w = sum x (w - off) + off sum x, with an offset for each channel. */
 static bool offset_weights(Narrow *t, Node *n) {
     Graph *g = t->graph;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Offsets o;
     int rank = n->out[0]->type.shape.rank, axis = n->op == OP_QMatMul ? rank - 1 : 1;
     bool one_group = n->op == OP_QMatMul ? in_shape(n, 1)->rank == 2 : n->op == OP_QConv && node_int(n, "group") == 1;

@@ -103,7 +103,8 @@ bool observe(Arena *a, Diags *d, const Graph *g, const QuantizeOptions *o, Watch
     }
     bool good = true;
     for (; good && ob.now < o->n_samples; ob.now++) {
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         const Tensor *const *in = o->samples + ob.now * (int64_t)g->inputs.n;
         Tensor **out = NEW_ARRAY(&scratch, Tensor *, g->outputs.n + 1);
         for (size_t i = 0; i < g->inputs.n; i++) see(&ob, g->inputs.at[i].value, in[i]);

@@ -215,7 +215,8 @@ static void say_side(Text *t, const char *what, const Quantizer *q) {
 
 /* Signal to noise of the weights, in decibels. */
 static double weight_ratio(const Layer *l) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Weights w = layer_weights(&scratch, l);
     double signal = 0, noise = 0;
     for (int64_t i = 0; i < w.channels * w.each; i++) {

@@ -316,7 +316,8 @@ bool pass_simplify_map(Graph *g, Diags *d) {
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
         if (n->op != OP_Map) continue;
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         const Expr *e = map_simplified(&ranges, &scratch, n);
         if (!expr_equal(e, n->expr)) replace_program(n, e);
         arena_free(&scratch);

@@ -21,7 +21,8 @@ static void find_sources(const Node *map, int leaf, uint64_t *from) {
 static int narrow_cut(const Node *map, int x) {
     const Expr *e = map->expr;
     uint64_t own = (uint64_t)1 << x;
-    Arena a = {0};
+    Arena a;
+    arena_open(&a);
     uint64_t *from = NEW_ARRAY(&a, uint64_t, e->n), *after = NEW_ARRAY(&a, uint64_t, e->n);
     int best = -1, bits = elem_info[map->in[x]->type.elem].bits;
     find_sources(map, -1, from);

@@ -65,7 +65,8 @@ static void improve_levels(int n, bool zero_cell, double *q, double *diagonal, d
 
 /* Starts from the asymptotically best points, whose density is the cube root of the Gaussian's (Panter and Dite). */
 static void lloyd_levels(int n, bool zero_cell, double *q) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     double *diagonal = NEW_ARRAY(&scratch, double, n), *right = NEW_ARRAY(&scratch, double, 2 * n);
     for (int i = 0; i < n; i++)
         q[i] = sqrt(3) * quantile(zero_cell ? 0.5 + (i + 1) / (2.0 * n + 1) : 0.5 + (i + 0.5) / (2.0 * n));
@@ -91,7 +92,8 @@ static Steps half_steps(Arena *a, HalfWave kind, int n) {
 }
 
 double half_wave(HalfWave kind, int n, double *level) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Spread s = spread_of_normals(&scratch, 1, &standard, true);
     Steps q = half_steps(&scratch, kind, n);
     double scale = kind == HALF_LLOYD || kind == HALF_LLOYD_ZERO ? 1 : steps_scale(&q, &s);

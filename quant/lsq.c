@@ -19,7 +19,8 @@ Quantizer fit_lsq_weights(Arena *a, const Scheme *s, const Weights *w) {
     Quantizer q = {.form = QUANT_UNIFORM, .scheme = "lsq", .n_step = w->channels, .lo = lo, .hi = half - 1};
     float *step = NEW_ARRAY(a, float, w->channels);
     for (int64_t c = 0; c < w->channels; c++) {
-        Arena scratch = {0};
+        Arena scratch;
+        arena_open(&scratch);
         Spread x = spread_of_values(&scratch, w->each, w->w + c * w->each);
         step[c] = *fit_uniform(&scratch, "lsq", &x, &least_error, lo, half - 1).step;
         arena_free(&scratch);

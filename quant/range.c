@@ -12,7 +12,8 @@ enum { MOST_DEPTH = 200 };
 /* ---- element-wise programs ------------------------------------------------------------------------------------ */
 
 static Span of_program(Ranges *r, const Node *n) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     const Expr *e = expr_of_node(&scratch, n);
     Span *in = NEW_ARRAY(&scratch, Span, n->n_in + 1), *at = NEW_ARRAY(&scratch, Span, e->n);
     int k = 0;
@@ -25,7 +26,8 @@ static Span of_program(Ranges *r, const Node *n) {
 }
 
 static Span of_epilogue(Ranges *r, const Node *n, Span own) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Span *in = NEW_ARRAY(&scratch, Span, n->n_in + 1), *at = NEW_ARRAY(&scratch, Span, n->expr->n);
     in[0] = own;
     for (int i = n->epilogue_in; i < n->n_in; i++) in[1 + i - n->epilogue_in] = range_span(r, n->in[i]);
@@ -120,7 +122,8 @@ static Span finish_sum(Span s) {
 /* Several matrices of B in a batch: their columns share a channel, so each matrix is summed by itself. */
 static void sum_weights(const Tensor *w, const Layout *l, Span x, Span *sums) {
     int64_t n = shape_count(&w->type.shape), per_matrix = l->channels * l->terms;
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Span *one = NEW_ARRAY(&scratch, Span, l->channels);
     for (int64_t from = 0; from < n; from += per_matrix) {
         for (int64_t c = 0; c < l->channels; c++) one[c] = (Span){0, 0, true, 0};
@@ -171,7 +174,8 @@ bool range_sums_fit(Ranges *r, const Node *n) {
     if (all.lo >= INT32_MIN && all.hi <= INT32_MAX) return true;
     if (!in_const(n, 1)) return false;
     Span with_zero = span_union(x, span_of_number(0)); /* so that the bound holds for every partial sum too */
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Span *sums = NEW_ARRAY(&scratch, Span, i64_max(l.channels, 1));
     bool fits = true;
     if (l.terms > 0 && shape_count(in_shape(n, 1)) > 0) sum_weights(in_const(n, 1), &l, with_zero, sums);
@@ -181,7 +185,8 @@ bool range_sums_fit(Ranges *r, const Node *n) {
 }
 
 static Span of_products(Ranges *r, const Node *n) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     int64_t channels;
     const Span *sums = products(r, &scratch, n, &channels);
     Span all = channels > 0 ? sums[0] : span_of_elem(QCC_I32);

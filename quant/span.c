@@ -403,7 +403,8 @@ static bool depends(const XInst *i, const Direction *d) {
 }
 
 Direction span_direction(const Expr *e, int input, const Span *at) {
-    Arena scratch = {0};
+    Arena scratch;
+    arena_open(&scratch);
     Direction *d = NEW_ARRAY(&scratch, Direction, e->n), result;
     for (int k = 0; k < e->n; k++) {
         const XInst *i = &e->inst[k];

@@ -199,6 +199,45 @@ static void test_arena_defer_without_memory(void **state) {
     assert_string_equal(cleaned, "1");
 }
 
+/* Three open arenas, of which the middle one is freed in time, and memory runs out. */
+static void open_and_fail(const char *outer, const char *middle, const char *inner) {
+    Arena a, b, c;
+    arena_open(&a);
+    arena_defer(&a, clean, (void *)(uintptr_t)outer);
+    arena_open(&b);
+    arena_defer(&b, clean, (void *)(uintptr_t)middle);
+    arena_open(&c);
+    arena_defer(&c, clean, (void *)(uintptr_t)inner);
+    arena_free(&b);
+    mem_exhausted();
+}
+
+static void test_open_arenas_go_with_unwinding(void **state) {
+    (void)state;
+    Guard g;
+    cleaned[0] = '\0';
+    if (setjmp(*guard_enter(&g)) == 0) {
+        open_and_fail("1", "2", "3");
+        guard_leave(&g);
+    }
+    assert_string_equal(cleaned, "231");
+}
+
+static void leave_open(void) {
+    Guard g;
+    Arena a;
+    guard_enter(&g);
+    arena_open(&a);
+    guard_leave(&g);
+}
+
+static void test_leaving_an_open_arena_is_a_bug(void **state) {
+    (void)state;
+    char said[512];
+    assert_int_equal(run_child(leave_open, said, sizeof said), 70);
+    assert_non_null(strstr(said, "open arena"));
+}
+
 /* ---- containers ------------------------------------------------------------------------------------------------ */
 
 static void test_vec_grows(void **state) {
@@ -405,6 +444,8 @@ int main(void) {
         cmocka_unit_test(test_arena_array_overflow_unwinds),
         cmocka_unit_test(test_arena_defers),
         cmocka_unit_test(test_arena_defer_without_memory),
+        cmocka_unit_test(test_open_arenas_go_with_unwinding),
+        cmocka_unit_test(test_leaving_an_open_arena_is_a_bug),
         cmocka_unit_test(test_vec_grows),
         cmocka_unit_test(test_map_of_strings),
         cmocka_unit_test(test_map_of_pointers),
