@@ -81,6 +81,7 @@ static bool check_compiled_for(Trial *t, const Graph *g, const char *cpu) {
     Tensor *got[MOST_OUTPUTS];
     o.cpu = cpu;
     o.strict = true;
+    o.prepared = t->seed % 4 == 3;
     CompiledModel m = compile_graph(t->arena, g, &o);
     run_guarded(t->arena, &m, t->in, got, 1);
     if (!check_equal(t, got, cpu)) return false;

@@ -2,6 +2,7 @@
  * pads, one to three axes, and the element types that the plain nest takes. */
 #include "tests/kernel_case.h"
 
+#include "base/file.h"
 #include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
@@ -90,6 +91,15 @@ static const Tensor *rough_weights(Arena *a, Random *r, Shape s) {
     return w;
 }
 
+static void assert_same_files(Arena *a, const char *p, const char *q) {
+    Diags d;
+    FileView x, y;
+    diags_init(&d, a);
+    assert_true(file_map(a, &d, p, &x) && file_map(a, &d, q, &y));
+    assert_int_equal(x.bytes, y.bytes);
+    assert_memory_equal(x.data, y.data, x.bytes);
+}
+
 static const Tensor *run_winograd(Arena *a, const Graph *g, const Tensor *x, const char *cpu, bool prepared) {
     CodegenOptions o = test_options;
     Tensor *out[1];
@@ -100,11 +110,14 @@ static const Tensor *run_winograd(Arena *a, const Graph *g, const Tensor *x, con
     for (uint32_t i = 0; i < m.model->n_steps; i++) found |= strstr(m.model->steps[i].kernel, "winograd") != NULL;
     assert_true(found);
     assert_int_equal(m.model->prep_bytes == 0, prepared);
+    CompiledModel again = compile_graph(a, g, &o);
+    assert_same_files(a, m.path, again.path);
     run_guarded(a, &m, &x, out, 1);
     return out[0];
 }
 
-/* Weights that the library transforms are those that the compiler does, to the bit. */
+/* Weights that the library transforms are those that the compiler does, to the bit; and the same graph gives the same
+ * file. */
 static void test_winograd_forms(void **state) {
     (void)state;
     static const int64_t channels[][2] = {{32, 64}, {17, 65}, {33, 80}, {24, 300}};
