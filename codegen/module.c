@@ -1,124 +1,9 @@
-/* The model's own symbols: NAME_run, NAME_prepare and the descriptor NAME_qcc_model with its tables. Everything else is
+/* The model's own functions, NAME_run and NAME_prepare, and its weights. Everything but these and the descriptor is
  * private to the object. */
 #include "codegen/scalar.h"
 #include "codegen/step.h"
-#include "ir/op.h"
 
 #include <llvm-c/Core.h>
-#include <string.h>
-
-/* ---- constant data ------------------------------------------------------------------------------------------- */
-
-static Reg hidden_data(Program *p, Reg value) {
-    Reg g = LLVMAddGlobal(p->em->module, LLVMTypeOf(value), arena_printf(p->arena, "%s_data", p->options->name));
-    LLVMSetInitializer(g, value);
-    LLVMSetGlobalConstant(g, true);
-    LLVMSetLinkage(g, LLVMPrivateLinkage);
-    LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
-    return g;
-}
-
-static Reg null_pointer(Program *p) { return LLVMConstNull(p->em->ptr); }
-
-static Reg text_of(Program *p, const char *s) {
-    if (!s) s = "";
-    return hidden_data(p, LLVMConstStringInContext2(p->em->ctx, s, strlen(s), false));
-}
-
-static Reg u32(Program *p, uint64_t v) { return LLVMConstInt(p->em->i32, v, false); }
-static Reg u64(Program *p, uint64_t v) { return LLVMConstInt(p->em->i64, v, false); }
-
-static Reg i64_array(Program *p, int n, const int64_t *v) {
-    if (n == 0) return null_pointer(p);
-    Reg *all = NEW_ARRAY(p->arena, Reg, n);
-    for (int i = 0; i < n; i++) all[i] = em_i64(p->em, v[i]);
-    return hidden_data(p, LLVMConstArray2(p->em->i64, all, (uint64_t)n));
-}
-
-static Reg record(Program *p, int n, Reg *fields) {
-    return LLVMConstStructInContext(p->em->ctx, fields, (unsigned)n, false);
-}
-#define RECORD(p, ...) record(p, (int)COUNT_OF(((Reg[]){__VA_ARGS__})), (Reg[]){__VA_ARGS__})
-
-static Reg table(Program *p, size_t n, Reg *rows) {
-    return n ? hidden_data(p, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, n)) : null_pointer(p);
-}
-
-/* ---- the descriptor ------------------------------------------------------------------------------------------ */
-
-static Reg port_table(Program *p, const GraphPort *ports, size_t n) {
-    Reg *rows = NEW_ARRAY(p->arena, Reg, n);
-    for (size_t i = 0; i < n; i++) {
-        const Type *t = &ports[i].value->type;
-        rows[i] = RECORD(p, text_of(p, ports[i].name), u32(p, t->elem), u32(p, (uint64_t)t->shape.rank),
-                         i64_array(p, t->shape.rank, t->shape.dim), u64(p, (uint64_t)type_bytes(t)));
-    }
-    return table(p, n, rows);
-}
-
-static Reg slot_row(Program *p, const Value *v) {
-    const Storage *s = storage_of(p, v);
-    static const qcc_space spaces[] = {QCC_SPACE_INPUT, QCC_SPACE_OUTPUT, QCC_SPACE_WORK, QCC_SPACE_WORK};
-    int rank = v->type.shape.rank;
-    int64_t offset = s->offset + (s->buffer->space == SPACE_WORK ? s->buffer->offset : 0);
-    return RECORD(p, text_of(p, v->name), u32(p, v->type.elem), u32(p, (uint64_t)rank),
-                  i64_array(p, rank, v->type.shape.dim), i64_array(p, rank, s->stride),
-                  u32(p, spaces[s->buffer->space]), u32(p, (uint64_t)s->buffer->port), u64(p, (uint64_t)offset),
-                  u32(p, (uint64_t)v->id));
-}
-
-static Reg slot_table(Program *p, const Node *n, uint32_t *count) {
-    Reg *rows = NEW_ARRAY(p->arena, Reg, n->n_out);
-    *count = 0;
-    for (int i = 0; i < n->n_out; i++)
-        if (n->out[i]) rows[(*count)++] = slot_row(p, n->out[i]);
-    return table(p, *count, rows);
-}
-
-const char *step_node_name(const Step *s) {
-    const Loc *l = &s->node->loc;
-    return l->node && *l->node ? l->node : l->op && *l->op ? l->op : op_def(s->node->op)->name;
-}
-
-int64_t step_bytes(const Step *s) {
-    int64_t sum = 0;
-    for (int i = 0; i < s->node->n_in; i++)
-        if (s->node->in[i] && !s->plan.in[i].packed) sum += type_bytes(&s->node->in[i]->type);
-    for (int i = 0; i < s->node->n_out; i++)
-        if (s->node->out[i]) sum += type_bytes(&s->node->out[i]->type);
-    for (size_t i = 0; i < s->plan.packs.n; i++) sum += s->plan.packs.at[i].bytes;
-    return sum;
-}
-
-static Reg step_table(Program *p) {
-    if (!p->options->steps) return null_pointer(p);
-    Reg *rows = NEW_ARRAY(p->arena, Reg, p->steps.n);
-    for (size_t i = 0; i < p->steps.n; i++) {
-        const Step *s = p->steps.at[i];
-        uint32_t n_slots;
-        Reg names[] = {text_of(p, step_node_name(s)), null_pointer(p)};
-        Reg slots = slot_table(p, s->node, &n_slots);
-        rows[i] = RECORD(p, text_of(p, s->name), table(p, 2, names), s->fn, u64(p, (uint64_t)s->plan.n_tasks),
-                         u64(p, (uint64_t)s->plan.macs), u64(p, (uint64_t)step_bytes(s)), slots, u32(p, n_slots));
-    }
-    return table(p, p->steps.n, rows);
-}
-
-static void emit_descriptor(Program *p, Reg prepare, Reg run) {
-    const CodegenOptions *o = p->options;
-    const Graph *g = p->graph;
-    Reg model =
-        RECORD(p, u32(p, QCC_ABI_VERSION), u32(p, p->fallback ? QCC_MODEL_FALLBACK : 0), text_of(p, o->name),
-               text_of(p, QCC_VERSION), text_of(p, g->sha256), text_of(p, o->options),
-               text_of(p, arena_printf(p->arena, "%s %s", p->target->triple, p->target->cpu)), u32(p, g->inputs.n),
-               u32(p, g->outputs.n), u32(p, o->steps ? p->steps.n : 0), u32(p, (uint64_t)o->max_batch),
-               port_table(p, g->inputs.at, g->inputs.n), port_table(p, g->outputs.at, g->outputs.n), step_table(p),
-               u64(p, (uint64_t)p->weight_bytes), u64(p, (uint64_t)p->prep_bytes), u64(p, (uint64_t)p->work_bytes),
-               u64(p, (uint64_t)p->scratch_bytes), prepare, run);
-    Reg symbol = LLVMAddGlobal(p->em->module, LLVMTypeOf(model), arena_printf(p->arena, "%s_qcc_model", o->name));
-    LLVMSetInitializer(symbol, model);
-    LLVMSetGlobalConstant(symbol, true);
-}
 
 /* ---- run ----------------------------------------------------------------------------------------------------- */
 
@@ -270,7 +155,7 @@ static Reg weights_data(Program *p) {
 
 static Reg declare_weights(Program *p, bool inside) {
     Emit *e = p->em;
-    if (p->weight_bytes == 0) return null_pointer(p);
+    if (p->weight_bytes == 0) return LLVMConstNull(p->em->ptr);
     RegType t = LLVMArrayType2(e->i8, (uint64_t)p->weight_bytes);
     Reg g = LLVMAddGlobal(e->module, t, weights_symbol(p));
     LLVMSetGlobalConstant(g, true);
@@ -287,5 +172,5 @@ void module_emit(Program *p, bool weights_inside) {
     StepEmitter s = {.program = p, .weights = declare_weights(p, weights_inside)};
     for (size_t i = 0; i < p->steps.n; i++) p->steps.at[i]->fn = step_emit(&s, p->steps.at[i], (int)i);
     Reg prepare = emit_prepare(p, s.weights);
-    emit_descriptor(p, prepare, emit_run(p));
+    descriptor_emit(p, prepare, emit_run(p));
 }

@@ -1,6 +1,6 @@
 /* A graph on its way to code: what lies where, which kernel computes what, in which order. Private to codegen/. The
  * stages, each a file: lower (only core operators are left), select (a kernel for each node), layout (a place for each
- * value), plan (offsets in the work area), module (code). */
+ * value), plan (offsets in the work area), module (code), descriptor (what tools read). */
 #ifndef QCC_CODEGEN_PROGRAM_H
 #define QCC_CODEGEN_PROGRAM_H
 
@@ -99,6 +99,7 @@ void dense_strides(const Type *t, const int *order, int64_t stride[MAX_RANK]);
 
 /* Emits all steps and the model's symbols into p->em; the weights as LLVM data or only declared. */
 void module_emit(Program *p, bool weights_inside);
+void descriptor_emit(Program *p, Reg prepare, Reg run); /* the symbol NAME_qcc_model */
 const char *step_node_name(const Step *s);
 int64_t step_bytes(const Step *s); /* read and written at least once */
 const char *weights_symbol(const Program *p);

@@ -3,14 +3,48 @@
 
 #include "ir/op.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static void print_ports(Driver *dr, const char *what, const char *name, const Type *type) {
     printf("  %-7s %-24s %s\n", what, printable_str(dr->arena, name), type_str(dr->arena, type));
 }
 
+static const char *name_or(Driver *dr, const char *name, const char *otherwise) {
+    return *name ? printable_str(dr->arena, name) : otherwise;
+}
+
+static const char *elem_name(uint32_t elem) { return elem < QCC_ELEM_END ? elem_info[elem].name : "?"; }
+
+/* "4608 of i8, 1 bit, {-1,1}"; of floats the type says all. */
+static const char *code_str(Driver *dr, uint64_t elements, uint32_t elem, uint32_t bits, const char *code) {
+    const char *what = arena_printf(dr->arena, "%" PRIu64 " of %s", elements, elem_name(elem));
+    if (!*code) return what;
+    return arena_printf(dr->arena, "%s, %u bit%s, %s", what, bits, bits == 1 ? "" : "s", code);
+}
+
+/* What a step reads of constants, and writes. */
+static void print_tensors(Driver *dr, const qcc_step *s) {
+    for (uint32_t i = 0; i < s->n_constants; i++) {
+        const qcc_constant *c = &s->constants[i];
+        printf("  %14s  reads %s: %s", bytes_str(dr->arena, c->bytes), name_or(dr, c->name, "a constant"),
+               code_str(dr, c->elements, c->elem, c->bits, c->code));
+        if (c->prep_bytes) printf("; prepared %s", bytes_str(dr->arena, c->prep_bytes));
+        printf("\n");
+    }
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        const qcc_slot *v = &s->slots[i];
+        qcc_port port = {.elem = v->elem, .rank = v->rank, .dims = v->dims};
+        Type type = port_type(&port);
+        printf("  %14s  writes %s: %s\n", bytes_str(dr->arena, (uint64_t)type_bytes(&type)),
+               name_or(dr, v->name, "a value"),
+               code_str(dr, (uint64_t)shape_count(&type.shape), v->elem, v->bits, v->code));
+    }
+}
+
 static void print_model(Driver *dr, const qcc_model *m) {
-    uint64_t macs = 0;
+    uint64_t macs = 0, bit_ops = 0;
+    bool tensors = command_has(&dr->cmd, O_TENSORS);
     printf("%s: compiled by qcc %s for %s\n", m->name, m->qcc_version, m->target);
     printf("  options %s\n  source  sha256 %s\n", m->options, m->source_sha256);
     for (uint32_t i = 0; i < m->n_inputs; i++) {
@@ -25,13 +59,15 @@ static void print_model(Driver *dr, const qcc_model *m) {
     for (uint32_t i = 0; m->steps && i < m->n_steps; i++) {
         const qcc_step *s = &m->steps[i];
         macs += s->macs;
-        printf("  %3u  %-44s %10s MACs %10s  %s\n", i, s->kernel, count_str(dr->arena, s->macs),
-               bytes_str(dr->arena, s->bytes), step_nodes(dr->arena, s));
+        bit_ops += s->bit_ops;
+        printf("  %3u  %-36s %9s MACs %9s bit-ops %10s  %s\n", i, s->kernel, count_str(dr->arena, s->macs),
+               count_str(dr->arena, s->bit_ops), bytes_str(dr->arena, s->bytes), step_nodes(dr->arena, s));
+        if (tensors) print_tensors(dr, s);
     }
-    printf("  %u steps, %s MACs, weights %s, prepared %s, work area %s + %s per worker%s\n", m->n_steps,
-           count_str(dr->arena, macs), bytes_str(dr->arena, m->weight_bytes), bytes_str(dr->arena, m->prep_bytes),
-           bytes_str(dr->arena, m->work_bytes), bytes_str(dr->arena, m->scratch_bytes),
-           m->flags & QCC_MODEL_FALLBACK ? "; calls reference kernels" : "");
+    printf("  %u steps, %s MACs, %s bit-ops, weights %s, prepared %s, work area %s + %s per worker%s\n", m->n_steps,
+           count_str(dr->arena, macs), count_str(dr->arena, bit_ops), bytes_str(dr->arena, m->weight_bytes),
+           bytes_str(dr->arena, m->prep_bytes), bytes_str(dr->arena, m->work_bytes),
+           bytes_str(dr->arena, m->scratch_bytes), m->flags & QCC_MODEL_FALLBACK ? "; calls reference kernels" : "");
 }
 
 static void print_node(Driver *dr, const Node *n, int index) {

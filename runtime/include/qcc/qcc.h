@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define QCC_ABI_VERSION 1
+#define QCC_ABI_VERSION 2
 #define QCC_ALIGN 64
 
 typedef enum qcc_elem {
@@ -72,8 +72,20 @@ typedef struct qcc_slot {
     const int64_t *dims, *strides;
     uint32_t space, port; /* port: index of the input or output */
     uint64_t offset;
-    uint32_t value; /* its number in the graph that was compiled: the same each time that is done in the same way */
+    uint32_t value;   /* its number in the graph that was compiled: the same each time that is done in the same way */
+    uint32_t bits;    /* that tell its values apart, as far as is proved: at most those of elem */
+    const char *code; /* integers: what they are, as "0..3" */
 } qcc_slot;
+
+/* A constant that a step reads. */
+typedef struct qcc_constant {
+    const char *name; /* of the ONNX tensor, or empty */
+    uint64_t elements;
+    uint32_t elem, bits; /* qcc_elem; bits that tell the values of one apart */
+    const char *code;    /* integers: the values, as "{-1,1}" */
+    uint64_t bytes;      /* in the file */
+    uint64_t prep_bytes; /* as NAME_prepare writes it out; 0: it is read as it lies */
+} qcc_constant;
 
 typedef struct qcc_step {
     const char *kernel;       /* the specification name of the kernel, as w1a2_conv_4x64_ladder__avx512_vnni */
@@ -81,9 +93,11 @@ typedef struct qcc_step {
     qcc_task *task;           /* arg is a const qcc_frame * */
     uint64_t n_tasks;
     uint64_t macs;         /* multiply-accumulates of one run */
+    uint64_t bit_ops;      /* those of integers, times the bits of both factors */
     uint64_t bytes;        /* read and written at least once: inputs, outputs, weights */
     const qcc_slot *slots; /* what it writes */
-    uint32_t n_slots;
+    const qcc_constant *constants;
+    uint32_t n_slots, n_constants;
 } qcc_step;
 
 typedef struct qcc_model {
