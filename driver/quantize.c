@@ -2,6 +2,7 @@
 #include "passes/quantize.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,9 +43,11 @@ static bool parse_input_range(Driver *dr, double range[2], const double **out) {
     *out = NULL;
     if (!word) return true;
     *out = range;
-    if (parse_number(&at, &range[0]) && *at++ == ',' && parse_number(&at, &range[1]) && !*at && range[0] < range[1])
+    if (parse_number(&at, &range[0]) && *at++ == ',' && parse_number(&at, &range[1]) && !*at &&
+        (float)range[0] < (float)range[1] && fabs(range[0]) <= FLT_MAX && fabs(range[1]) <= FLT_MAX)
         return true;
-    diag(dr->diags, D_USAGE, LOC_NONE, "--input-range=%s: expected two numbers, the lesser first", word);
+    diag(dr->diags, D_USAGE, LOC_NONE, "--input-range=%s: expected two numbers, the lesser first, as float32 has them",
+         word);
     return false;
 }
 

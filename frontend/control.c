@@ -141,15 +141,19 @@ static bool start_loop(Loop *l, Value *const *in, int64_t *cond) {
     return true;
 }
 
+static bool refuse_long(const Loop *l) { return refuse(&l->c, D_MODEL_LIMIT, "the loop runs more than 4096 times"); }
+
 static bool run_iteration(Loop *l, int64_t i, int64_t *cond) {
     Import *imp = l->c.imp;
-    if (i == MAX_ITERATIONS) return refuse(&l->c, D_MODEL_LIMIT, "the loop runs more than 4096 times");
+    if (i == MAX_ITERATIONS) return refuse_long(l);
     const uint8_t yes = 1;
     l->in[0] = graph_constant(imp->g, "", tensor_from_ints(imp->arena, QCC_I64, shape_of(0, NULL), &i));
     l->in[1] = graph_constant(imp->g, "", tensor_splat(imp->arena, (Type){.elem = QCC_BOOL}, &yes));
     int errors = imp->d->n_errors;
     Value **out = run_body(&l->c, l->body, arena_printf(imp->arena, "%lld", (long long)i), l->in);
     if (imp->d->n_errors > errors) return false;
+    /* A condition that is handed on as it is never ends the loop: no need to see that in every iteration. */
+    if (out[0] == l->in[1] && (l->trips < 0 || l->trips > MAX_ITERATIONS)) return refuse_long(l);
     for (size_t k = 0; k < l->n_state; k++) l->in[2 + k] = out[1 + k];
     for (size_t k = 0; k < l->n_scan; k++) vec_push(imp->arena, &l->stacks[k], out[1 + l->n_state + k]);
     return known(&l->c, out[0], "the condition to go on", cond);

@@ -49,7 +49,9 @@ static bool look(Job *j) {
 static bool find_spread(Job *j, const Layer *l, Spread *out) {
     if (j->o->n_samples) {
         *out = watch(j, l->source)->spread;
-        return true;
+        if (out->n) return true;
+        diag(j->d, D_USAGE, l->node->loc, "on the samples this layer reads no value that is finite");
+        return false;
     }
     if (expect_spread(&j->expect, l->source, out)) return true;
     Diag *g = diag(j->d, D_USAGE, l->node->loc, "nothing is known of the values that this layer reads");
