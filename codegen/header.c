@@ -76,7 +76,11 @@ static void add_example(Text *t, const Program *p, const char *name, const char 
     text_add(t, "};\n *     void *out[] = {");
     for (size_t i = 0; i < g->outputs.n; i++) text_add(t, "%soutput%zu", i ? ", " : "", i);
     text_add(t, "};\n *     void *work = aligned_alloc(%s_ALIGN, %s_WORK_BYTES(1));\n", up, up);
-    text_add(t, " *     int status = %s_run(in, out, 1, NULL, work, NULL);\n", name);
+    if (p->prep_bytes) {
+        text_add(t, " *     void *prep = aligned_alloc(%s_ALIGN, %s_PREP_BYTES);\n", up, up);
+        text_add(t, " *     %s_prepare(prep); // once\n", name);
+    }
+    text_add(t, " *     int status = %s_run(in, out, 1, %s, work, NULL);\n", name, p->prep_bytes ? "prep" : "NULL");
 }
 
 bool header_write(Program *p, const char *path) {

@@ -293,8 +293,12 @@ static const char *replace_suffix(Arena *a, const char *path, const char *suffix
 }
 
 static void print_summary(Driver *dr, const char *output, const CompileReport *r) {
-    printf("%s: for %s, %s: %s of weights, %s of work area, %zu steps\n", output, r->triple, r->cpu,
-           bytes_str(dr->arena, (uint64_t)r->weight_bytes), bytes_str(dr->arena, (uint64_t)r->work_bytes), r->steps.n);
+    const char *prepared = "";
+    if (r->prep_bytes)
+        prepared = arena_printf(dr->arena, " (%s prepared)", bytes_str(dr->arena, (uint64_t)r->prep_bytes));
+    printf("%s: for %s, %s: %s of weights%s, %s of work area, %zu steps\n", output, r->triple, r->cpu,
+           bytes_str(dr->arena, (uint64_t)r->weight_bytes), prepared, bytes_str(dr->arena, (uint64_t)r->work_bytes),
+           r->steps.n);
     if (!command_has(&dr->cmd, O_VERBOSE)) return;
     for (size_t i = 0; i < r->steps.n; i++) {
         const CompiledStep *s = &r->steps.at[i];

@@ -1,7 +1,7 @@
 /* Classifies digit images with the compiled network.
  *     classify DIGIT.pgm ...                  plain PGM, 28x28, 255 = ink
  *     classify --mnist IMAGES LABELS          the 10 000 test images, idx files, not compressed
- * All there is to calling a model: a work area, then digits_run. */
+ * All there is to calling a model: a work area, digits_prepare once, then digits_run. */
 #include "digits.h"
 
 #include <math.h>
@@ -12,6 +12,7 @@
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, CLASSES = 10 };
 
+static _Alignas(QCC_ALIGN) unsigned char prep[DIGITS_PREP_BYTES + 1]; /* for some CPUs nothing is prepared */
 static _Alignas(QCC_ALIGN) unsigned char work[DIGITS_WORK_BYTES(1)];
 static _Alignas(QCC_ALIGN) float image[PIXELS], scores[CLASSES];
 
@@ -27,7 +28,7 @@ static int classify(double *confidence) {
     void *out[] = {scores};
     int best = 0;
     double sum = 0;
-    if (digits_run(in, out, 1, NULL, work, NULL) != QCC_OK) exit(2);
+    if (digits_run(in, out, 1, prep, work, NULL) != QCC_OK) exit(2);
     for (int i = 1; i < CLASSES; i++)
         if (scores[i] > scores[best]) best = i;
     for (int i = 0; i < CLASSES; i++) sum += exp((double)scores[i] - (double)scores[best]);
@@ -109,6 +110,7 @@ static int score_mnist(const char *images, const char *labels) {
 }
 
 int main(int argc, char **argv) {
+    if (digits_prepare(prep) != QCC_OK) return 2;
     if (argc == 4 && strcmp(argv[1], "--mnist") == 0) return score_mnist(argv[2], argv[3]);
     return show_images(argc - 1, argv + 1);
 }
