@@ -254,15 +254,22 @@ static bool is_sign(const XInst *i, const XInst *all) {
     return is_zero(&all[up->a]) && is_zero(&all[down->b]) && down->a == up->b && inner->c == up->b;
 }
 
+static Span sign_span(const XInst *i, const XInst *all, const Span *at) {
+    Span x = at[all[i->a].b], parts[3];
+    int n = 0;
+    if (x.hi > 0) parts[n++] = at[i->b];
+    if (x.lo < 0) parts[n++] = at[all[i->c].b];
+    bool passes_zero = !x.whole || x.step <= 1 || fmod(x.lo, x.step) == 0;
+    if (x.lo <= 0 && x.hi >= 0 && passes_zero) parts[n++] = span_of_number(0);
+    for (int k = 1; k < n; k++) parts[0] = span_union(parts[0], parts[k]);
+    return parts[0];
+}
+
 static Span select_span(const XInst *i, const XInst *all, const Span *at) {
+    if (is_sign(i, all)) return sign_span(i, all, at);
     if (at[i->a].lo == 1) return at[i->b];
     if (at[i->a].hi == 0) return at[i->c];
-    if (!is_sign(i, all)) return span_union(at[i->b], at[i->c]);
-    Span x = at[all[i->a].b], s = at[i->b];
-    const XInst *inner = &all[i->c];
-    if (x.lo < 0) s = span_union(s, at[inner->b]);
-    bool passes_zero = !x.whole || x.step <= 1 || fmod(x.lo, x.step) == 0;
-    return x.lo <= 0 && passes_zero ? span_union(s, span_of_number(0)) : s;
+    return span_union(at[i->b], at[i->c]);
 }
 
 static Span run(const XInst *i, const XInst *all, const Span *in, const Span *at) {
@@ -319,12 +326,12 @@ static Direction converted(Elem to, Elem from, Direction d, Span a) {
 /* The result goes from q to p where the condition becomes true. */
 static Direction selected(const XInst *i, const XInst *all, const Direction *d, const Span *at) {
     if (d[i->a] == DIR_UNKNOWN) return DIR_UNKNOWN;
-    if (at[i->a].lo == 1) return d[i->b];
-    if (at[i->a].hi == 0) return d[i->c];
     if (is_sign(i, all)) {
         bool rises = span_is_number(at[i->b]) && at[i->b].lo >= 0 && at[all[i->c].b].hi <= 0;
         return rises && span_is_number(at[all[i->c].b]) ? d[all[i->a].b] : DIR_UNKNOWN;
     }
+    if (at[i->a].lo == 1) return d[i->b];
+    if (at[i->a].hi == 0) return d[i->c];
     Direction both = join(d[i->b], d[i->c]), turn = d[i->a];
     if (turn == DIR_CONST) return DIR_UNKNOWN;
     Direction step = at[i->c].hi <= at[i->b].lo ? turn : at[i->b].hi <= at[i->c].lo ? flip(turn) : DIR_UNKNOWN;

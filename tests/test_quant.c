@@ -151,6 +151,10 @@ TEST(range_of_quantizers) {
     Value *none = NODE(c, Mul, NULL, NODE(c, Clip, NULL, clipped, number(c, 0), number(c, 0)), number(c, 0.3));
     holds(c, none, 0, 0, 1); /* fractions of nothing */
     holds(c, NODE(c, Sign, NULL, none), 0, 0, 1);
+    Value *below = NODE(c, Clip, NULL, NODE(c, Mul, NULL, clipped, number(c, 0.3)), number(c, -9), number(c, 0));
+    holds(c, NODE(c, Sign, NULL, below), -1, 0, 1);
+    holds(c, NODE(c, Sign, NULL, NODE(c, Sub, NULL, below, number(c, 0.1))), -1, -1, 1);
+    holds(c, NODE(c, Sign, NULL, NODE(c, Abs, NULL, below)), 0, 1, 1);
     holds(c, NODE(c, MaxPool, "kernel_shape=2,2", odd), -15, 15, 2);
     holds(c, NODE(c, Where, NULL, NODE(c, Greater, NULL, x, number(c, 0)), number(c, 1), number(c, -1)), -1, 1, 2);
     case_free(c);
