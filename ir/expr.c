@@ -367,6 +367,12 @@ const Expr *x_finish(ExprBuilder *b, X result, int n_in) {
     return e;
 }
 
+bool expr_reads(const Expr *e, int input) {
+    for (int k = 0; k < e->n; k++)
+        if (e->inst[k].op == X_INPUT && e->inst[k].k.i == input) return true;
+    return false;
+}
+
 bool expr_equal(const Expr *p, const Expr *q) {
     if (p->n != q->n || p->n_in != q->n_in) return false;
     for (int k = 0; k < p->n; k++) {

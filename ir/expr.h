@@ -72,6 +72,7 @@ const Expr *x_finish(ExprBuilder *b, X result, int n_in);
 /* Runs the program over n elements: in[k] points to n elements of input k's type, dense; out to n of the result's. */
 void expr_run(const Expr *e, int64_t n, const void *const *in, void *out);
 bool expr_equal(const Expr *p, const Expr *q);
+bool expr_reads(const Expr *e, int input);
 /* The program of a node of kind EXPR, with the operands' types as inferred: inputs are the node's present operands.
  * Those that are constant and of one value stand in it as constants and are not read. */
 const Expr *expr_of_node(Arena *a, const Node *n);

@@ -10,7 +10,7 @@ static int layer_operand(const Node *map) {
     int found = -1;
     for (int i = 0; i < map->n_in; i++) {
         const Value *v = map->in[i];
-        if (!v->def || !used_once(v) || !takes_epilogue(v->def)) continue;
+        if (!v->def || !used_once(v) || !takes_epilogue(v->def) || !expr_reads(map->expr, i)) continue;
         if (shape_equal(&v->type.shape, &map->out[0]->type.shape)) found = i;
     }
     return found;

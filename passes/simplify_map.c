@@ -283,9 +283,7 @@ static void replace_program(Node *map, const Expr *e) {
     Value **in = NEW_ARRAY(a, Value *, map->n_in);
     int n = 0;
     for (int i = 0; i < map->n_in; i++) {
-        bool read = false;
-        for (int k = 0; k < e->n; k++) read = read || (e->inst[k].op == X_INPUT && e->inst[k].k.i == i);
-        if (!read) continue;
+        if (!expr_reads(e, i)) continue;
         args[i] = x_in(&b, n, map->in[i]->type.elem);
         in[n++] = map->in[i];
     }

@@ -61,9 +61,7 @@ static Node *compact_map(Node *before, ExprBuilder *b, X result, int n, Value *c
     Value **read = NEW_ARRAY(b->arena, Value *, n);
     int n_read = 0;
     for (int i = 0; i < n; i++) {
-        bool used = false;
-        for (int k = 0; k < full->n; k++) used = used || (full->inst[k].op == X_INPUT && full->inst[k].k.i == i);
-        if (!used) continue;
+        if (!expr_reads(full, i)) continue;
         args[i] = x_in(&c, n_read, in[i]->type.elem);
         read[n_read++] = in[i];
     }

@@ -144,6 +144,18 @@ TEST(not_where_codes_rise_and_fall) {
     check_hoisted(c, code(c, NODE(c, Abs, NULL, v), 2, -8, 7), OP_MaxPool, false);
 }
 
+/* ---- fuse_epilogue ---- */
+
+/* A program that is one number, as x to the power of 0, says nothing of the layer in front of it. */
+TEST(no_epilogue_without_the_result) {
+    OPEN;
+    Value *v = layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 4);
+    graph_output(c->graph, "y", code(c, NODE(c, Pow, NULL, v, number(c, 0)), 0.5, -8, 7));
+    RUN(c, PASS_fuse_map, PASS_fuse_epilogue);
+    assert_int_equal(count(c->graph, OP_Map), 1);
+    case_free(c);
+}
+
 /* ---- split_map ---- */
 
 TEST(shortcut_stores_codes) {
@@ -336,6 +348,7 @@ int main(void) {
         cmocka_unit_test(in_front_of_maxima),
         cmocka_unit_test(in_front_of_maxima_of_falling_codes),
         cmocka_unit_test(not_where_codes_rise_and_fall),
+        cmocka_unit_test(no_epilogue_without_the_result),
         cmocka_unit_test(shortcut_stores_codes),
         cmocka_unit_test(bytes_that_fit),
         cmocka_unit_test(bytes_by_offset),
