@@ -1,7 +1,9 @@
 /* Batch normalisation with constant statistics behind a layer with constant float weights: per output channel
  *     y = scale * (x - mean) / sqrt(var + epsilon) + b = a * x + (b - a * mean),   a = scale / sqrt(var + epsilon)
- * and x is linear in the layer's weights and bias, so a goes into the weights and the rest into the bias. Computed in
- * double and rounded once. Weights that are a splat stay one where a is the same for all channels.
+ * and x is linear in the layer's weights and bias, so a goes into the weights and the rest into the bias. a and
+ * b - a * mean are rounded to float32 at every step, as the operator itself is expanded: where its arithmetic is exact,
+ * so is the fold, and a sum that lay on a threshold stays there. Weights that are a splat stay one where a is the same
+ * for all channels.
  * Requires: constants folded. Keeps: canonical form. Breaks: nothing. */
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -10,7 +12,7 @@
 
 typedef struct Affine {
     int64_t n;
-    double *mul, *add;
+    float *mul, *add;
     bool uniform; /* mul is the same for all */
 } Affine;
 
@@ -21,14 +23,15 @@ static bool read_affine(Arena *a, const Node *n, Affine *out) {
     if (n->op != OP_BatchNormalization || node_int(n, "training_mode")) return false;
     for (int i = 1; i < 5; i++)
         if (!is_const_f32(n, i)) return false;
-    double epsilon = node_float(n, "epsilon");
+    float epsilon = (float)node_float(n, "epsilon");
     *out = (Affine){.n = in_shape(n, 1)->dim[0], .uniform = true};
-    out->mul = NEW_ARRAY(a, double, out->n);
-    out->add = NEW_ARRAY(a, double, out->n);
+    out->mul = NEW_ARRAY(a, float, out->n);
+    out->add = NEW_ARRAY(a, float, out->n);
     for (int64_t c = 0; c < out->n; c++) {
-        double scale = tensor_get(in_const(n, 1), c), mean = tensor_get(in_const(n, 3), c);
-        out->mul[c] = scale / sqrt(tensor_get(in_const(n, 4), c) + epsilon);
-        out->add[c] = tensor_get(in_const(n, 2), c) - out->mul[c] * mean;
+        float p[5];
+        for (int i = 1; i < 5; i++) p[i] = (float)tensor_get(in_const(n, i), c);
+        out->mul[c] = p[1] * (1 / sqrtf(p[4] + epsilon));
+        out->add[c] = p[2] - p[3] * out->mul[c];
         if (!isfinite(out->mul[c]) || !isfinite(out->add[c])) return false;
         if (out->mul[c] != out->mul[0]) out->uniform = false;
     }
@@ -71,13 +74,13 @@ static int64_t channel_at(const Channels *c, int64_t i) {
 
 static const Tensor *scale_weights(Arena *a, const Tensor *w, const Channels *c, const Affine *f) {
     if (w->splat && f->uniform) {
-        float v = (float)(tensor_get(w, 0) * f->mul[0]);
+        float v = (float)(tensor_get(w, 0) * (double)f->mul[0]);
         return tensor_splat(a, w->type, &v);
     }
     Tensor *out = tensor_new(a, w->type);
     float *to = tensor_data(out);
     int64_t n = shape_count(&w->type.shape);
-    for (int64_t i = 0; i < n; i++) to[i] = (float)(tensor_get(w, i) * f->mul[channel_at(c, i)]);
+    for (int64_t i = 0; i < n; i++) to[i] = (float)(tensor_get(w, i) * (double)f->mul[channel_at(c, i)]);
     return out;
 }
 
@@ -109,7 +112,7 @@ static bool fold(Node *bn) {
     double *bias = NEW_ARRAY(a, double, f.n);
     if (!bias_at(layer, f.n, bias)) return false;
     float *folded = NEW_ARRAY(a, float, f.n);
-    for (int64_t c = 0; c < f.n; c++) folded[c] = (float)(bias[c] * f.mul[c] + f.add[c]);
+    for (int64_t c = 0; c < f.n; c++) folded[c] = (float)(bias[c] * (double)f.mul[c] + (double)f.add[c]);
     const Tensor *w = scale_weights(a, in_const(layer, 1), &channels, &f);
     const Tensor *b = tensor_from_f32(a, shape_of(1, &f.n), folded);
     node_set_in(layer, 1, graph_constant(bn->graph, layer->in[1]->name, w));

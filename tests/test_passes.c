@@ -231,6 +231,30 @@ static void test_pad_becomes_pads_where_they_may_be(void **state) {
     assert_int_equal(nodes_of_padded_pool(2), 2);
 }
 
+/* A variance that the epsilon makes 1 to the last bit of a float: the layer takes 1 and 0.5 - 0.25, and nothing else.
+ */
+static void test_normalisation_folds_exactly(void **state) {
+    (void)state;
+    static const char text[] = "qir 1\ngraph \"g\" {\n  in %0 \"x\": f32[1,2,1,1]\n"
+                               "  %1: f32[2,2,1,1] = const [1, -3, 0.5, 7]\n  %2 = Conv(%0, %1)\n"
+                               "  %3: f32[2] = splat 1\n  %4: f32[2] = splat 0.5\n  %5: f32[2] = splat 0.25\n"
+                               "  %6: f32[2] = splat 0.99999\n"
+                               "  %7 \"y\" = BatchNormalization(%2, %3, %4, %5, %6) {epsilon=1e-5}\n"
+                               "  out %7 \"y\"\n}\n";
+    static const double weights[] = {1, -3, 0.5, 7};
+    Arena a = {0};
+    Diags d;
+    diags_init(&d, &a);
+    Graph *g = graph_parse(&a, &d, "", text, strlen(text));
+    if (!g) fail_msg("%s", test_diags(&a, &d));
+    assert_true(run_pass(g, PASS_fold_batchnorm));
+    assert_int_equal(count_nodes(g, OP_BatchNormalization), 0);
+    const Tensor *w = in_const(g->first, 1), *b = in_const(g->first, 2);
+    for (int i = 0; i < 4; i++) assert_true(tensor_get(w, i) == weights[i]);
+    for (int i = 0; i < 2; i++) assert_true(tensor_get(b, i) == 0.25);
+    arena_free(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cse_shares_equal_nodes),
@@ -240,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_shared_values_do_not_fuse),
         cmocka_unit_test(test_transposes_cancel),
         cmocka_unit_test(test_pad_becomes_pads_where_they_may_be),
+        cmocka_unit_test(test_normalisation_folds_exactly),
         cmocka_unit_test(test_residual_network_fuses),
         cmocka_unit_test(test_pipeline_keeps_meaning),
     };
