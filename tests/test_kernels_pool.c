@@ -1,8 +1,11 @@
 /* Poolings against the evaluator: windows, pads, dilations, ceil mode, indices, one to three axes, element types. */
 #include "tests/kernel_case.h"
 
+#include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
+
+#include <math.h>
 
 static void check_means(KernelCase *c) {
     c->tolerance = 1e-6; /* means are rounded once by the reference, twice by the kernel */
@@ -49,6 +52,26 @@ static void test_indices(void **state) {
     check_means(c);
 }
 
+/* Windows of some NaNs, of NaNs alone, and with padding. */
+static void test_nans(void **state) {
+    (void)state;
+    static const Elem elems[] = {QCC_F32, QCC_F16, QCC_F64};
+    KernelCase *c = kernel_case_new();
+    Random r = {19};
+    for (size_t i = 0; i < COUNT_OF(elems); i++) {
+        Type t = {elems[i], DIMS(1, 19, 9, 11)};
+        Tensor *x = random_tensor(&c->arena, &r, t, false);
+        for (int64_t k = 0; k < shape_count(&t.shape); k++)
+            if (random_int(&r, 0, 3)) tensor_set(x, k, NAN);
+        Value *v = kernel_feed(c, x);
+        for (size_t w = 0; w < COUNT_OF(windows); w++) {
+            kernel_node(c, OP_MaxPool, windows[w], 1, v);
+            kernel_node(c, OP_MaxPool, windows[w], 2, v);
+        }
+    }
+    kernel_case_check(c);
+}
+
 static void test_axes(void **state) {
     (void)state;
     KernelCase *c = kernel_case_new();
@@ -78,10 +101,8 @@ static void test_types(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_indices),
-        cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_windows), cmocka_unit_test(test_indices), cmocka_unit_test(test_nans),
+        cmocka_unit_test(test_axes),    cmocka_unit_test(test_types),
     };
     return TEST_RUN(tests);
 }

@@ -5,7 +5,8 @@
  *         for columns at the left border one by one, inside in tiles, at the right border one by one:
  *             for kd, kh clipped by (d, h): for kw clipped by the column: acc = max(acc, x) or acc + x
  *
- * f16 and bf16 are widened to f32. A NaN is never a maximum. */
+ * f16 and bf16 are widened to f32. A NaN is no maximum but of a window of NaNs: maxima of floats start with a NaN,
+ * which gives way to anything. */
 #include "codegen/kernels/layer.h"
 #include "codegen/kernels/tile.h"
 
@@ -139,6 +140,14 @@ static Reg column_of(PoolTile *t, int i) {
     return em_sub(e, em_mul(e, o, em_i64(e, t->l->w.stride[2])), em_i64(e, t->l->w.pad_begin[2]));
 }
 
+/* Whether v takes the place of acc. */
+static Reg exceeds(Emit *e, Elem elem, Reg v, Reg acc) {
+    if (elem_info[elem].kind == ELEM_U) return em_compare_unsigned(e, CMP_GT, v, acc);
+    Reg more = em_compare(e, CMP_GT, v, acc);
+    if (!elem_is_float(elem)) return more;
+    return em_or(e, more, em_and(e, em_compare(e, CMP_NE, acc, acc), em_compare(e, CMP_EQ, v, v)));
+}
+
 /* Takes the element at address p, in the plane at index `where`, into pixel i. */
 static void take(PoolTile *t, int i, Reg p, Reg where) {
     const Pool *l = t->l;
@@ -152,12 +161,12 @@ static void take(PoolTile *t, int i, Reg p, Reg where) {
         *acc = em_add(e, *acc, v);
         return;
     }
-    bool is_unsigned = elem_info[x->elem].kind == ELEM_U;
-    if (!l->indices && !is_unsigned) {
-        *acc = em_max(e, v, *acc);
+    if (!l->indices && elem_info[x->elem].kind != ELEM_U) {
+        Reg best = em_max(e, v, *acc);
+        *acc = elem_is_float(x->elem) ? em_select(e, em_compare(e, CMP_NE, *acc, *acc), v, best) : best;
         return;
     }
-    Reg more = is_unsigned ? em_compare_unsigned(e, CMP_GT, v, *acc) : em_compare(e, CMP_GT, v, *acc);
+    Reg more = exceeds(e, x->elem, v, *acc);
     *acc = em_select(e, more, v, *acc);
     if (l->indices) *index = em_select(e, more, em_splat(e, where, l->lanes), *index);
 }
@@ -209,12 +218,20 @@ static void take_window(PoolTile *t) {
 
 /* ---- beginning and end of a tile --------------------------------------------------------------------------------- */
 
+/* Whether the window has a tap inside the image. */
+static Reg any_inside(PoolTile *t) {
+    Emit *e = t->k->em;
+    Reg some = em_and(e, em_compare(e, CMP_LT, t->kd.from, t->kd.to), em_compare(e, CMP_LT, t->kh.from, t->kh.to));
+    return em_and(e, some, em_compare(e, CMP_LT, t->kw.from, t->kw.to));
+}
+
 /* What every maximum exceeds, or 0. */
 static Reg start_value(PoolTile *t, RegType type) {
     Emit *e = t->k->em;
     Elem elem = t->k->in[0].elem;
     if (!t->l->max) return em_zero(e, type);
-    if (elem_is_float(elem)) return em_float(e, type, -(double)INFINITY);
+    if (elem_is_float(elem))
+        return em_select(e, any_inside(t), em_float(e, type, (double)NAN), em_float(e, type, -(double)INFINITY));
     if (elem_info[elem].kind == ELEM_I) return em_int(e, type, INT64_MIN >> (64 - elem_info[elem].bits));
     return em_zero(e, type);
 }
@@ -226,9 +243,7 @@ static Reg first_index(PoolTile *t, int i) {
                 tap_position(t, 2, column_of(t, i), t->kw.from)};
     Reg index = em_i64(e, 0);
     for (int a = 0; a < MAX_SPATIAL; a++) index = em_add(e, index, em_mul(e, at[a], em_i64(e, t->l->place[a])));
-    Reg some = em_and(e, em_compare(e, CMP_LT, t->kd.from, t->kd.to), em_compare(e, CMP_LT, t->kh.from, t->kh.to));
-    some = em_and(e, some, em_compare(e, CMP_LT, t->kw.from, t->kw.to));
-    return em_select(e, some, index, em_i64(e, 0));
+    return em_select(e, any_inside(t), index, em_i64(e, 0));
 }
 
 static void start(PoolTile *t) {

@@ -43,7 +43,7 @@ static Reg convert(Reduce *r, Elem from, Elem to, Reg v) {
     return from == to ? v : em_expr(r->em, expr_convert(r->em->arena, from, to), em_lanes(v), &v);
 }
 
-/* A NaN is never taken, and gives way to anything. */
+/* A NaN stays, and is taken by what is none. */
 static Reg extreme(Reduce *r, Reg acc, Reg v) {
     Emit *e = r->em;
     bool max = r->op == OP_ReduceMax;
@@ -53,7 +53,7 @@ static Reg extreme(Reduce *r, Reg acc, Reg v) {
         bool u = elem_info[r->acc].kind == ELEM_U;
         return em_select(e, u ? em_compare_unsigned(e, c, v, acc) : em_compare(e, c, v, acc), v, acc);
     }
-    return em_select(e, em_or(e, em_compare(e, c, v, acc), em_compare(e, CMP_NE, acc, acc)), v, acc);
+    return em_select(e, em_or(e, em_compare(e, c, v, acc), em_compare(e, CMP_NE, v, v)), v, acc);
 }
 
 static Reg combine(Reduce *r, Reg acc, Reg v) {

@@ -1,5 +1,5 @@
-/* Reductions and scans. Floats are summed and multiplied in f64 and rounded once, integers wrap. A NaN never is a
- * maximum or minimum unless all are. */
+/* Reductions and scans. Floats are summed and multiplied in f64 and rounded once, integers wrap. A NaN is the maximum
+ * and the minimum of what it is among, but ArgMax and ArgMin pass over it unless there is nothing else. */
 #include "runtime/ref/row.h"
 
 RefFn ref_ReduceSum, ref_ReduceProd, ref_ReduceMax, ref_ReduceMin, ref_ArgMax, ref_ArgMin, ref_CumSum, ref_CumProd;
@@ -125,7 +125,8 @@ static void extreme(const RefTensor *x, int64_t base, Walk *over, const RefTenso
     }
     int64_t best = base + over->offset;
     for (int64_t i = 0; i < over->count; i++, walk_next(over))
-        if (beats(x, base + over->offset, best, max)) best = base + over->offset;
+        if (is_nan(x, base + over->offset) || (!is_nan(x, best) && beats(x, base + over->offset, best, max)))
+            best = base + over->offset;
     if (ref_is_float(x->elem))
         ref_store(y, to, ref_load(x, best));
     else
