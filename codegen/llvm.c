@@ -10,6 +10,7 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <string.h>
 
 static void fatal(const char *reason) { bug("LLVM: %s", reason); }
 
@@ -75,6 +76,17 @@ static void close_module(void *p) {
     LLVMDisposeTargetMachine(e->machine);
 }
 
+/* A triple may name a system with other object files, or an interface with other pointers. */
+static bool check_layout(Emit *e, LLVMTargetDataRef layout) {
+    char *text = LLVMCopyStringRepOfTargetData(layout);
+    bool elf = strstr(text, "m:e") != NULL; /* as ELF mangles names; WebAssembly does so too */
+    LLVMDisposeMessage(text);
+    if (elf && (int)LLVMPointerSize(layout) * 8 == e->target->pointer_bits) return true;
+    diag(e->diags, D_TARGET, LOC_NONE, "target '%s' has other %s; wanted %s", e->target->triple,
+         elf ? "pointers" : "object files", elf ? "its architecture's usual ones" : "ELF or WebAssembly");
+    return false;
+}
+
 static void name_types(Emit *e) {
     e->i1 = LLVMInt1TypeInContext(e->ctx);
     e->i8 = LLVMInt8TypeInContext(e->ctx);
@@ -101,10 +113,11 @@ Emit *em_new(Arena *a, Diags *d, const Target *target, const char *name, int lev
     LLVMSetTarget(e->module, target->triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(m);
     LLVMSetModuleDataLayout(e->module, layout);
+    bool fits = check_layout(e, layout);
     LLVMDisposeTargetData(layout);
     arena_defer(a, close_module, e);
     name_types(e);
-    return e;
+    return fits ? e : NULL;
 }
 
 void em_optimise(Emit *e) {

@@ -161,10 +161,39 @@ static void take_row(Arena *a, Target *t, const Row *r) {
     t->triple = triple_of(r);
 }
 
-/* The user's "+a,-b": every part must have a sign. */
-static bool features_valid(const char *f) {
-    for (const char *p = f; *p; p += strcspn(p, ","), p += *p == ',')
-        if ((*p != '+' && *p != '-') || strcspn(p, ",") < 2 || strcspn(p, ",") > 40) return false;
+static bool mentions(const char *features, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = features; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strncmp(p + 1, name, n) == 0 && (p[n + 1] == ',' || p[n + 1] == 0)) return true;
+    return false;
+}
+
+/* LLVM ignores a feature that it does not know. It knows those of the table, and this machine's. */
+static bool feature_known(Arena *a, Arch arch, const char *name) {
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].arch == arch && mentions(rows[i].features, name)) return true;
+    if (arch == ARCH_X86 && mentions("+avx512vnni,+avxvnni,+avx512vpopcntdq", name)) return true;
+    return arch == HOST_ARCH && mentions(host_text(a, LLVMGetHostCPUFeatures), name);
+}
+
+static const Row *root_of(const Row *r) { return *r->parent ? root_of(row_find(r->parent)) : r; }
+
+/* The user's "+a,-b". What the plainest target of the kind has cannot be taken away: calling conventions rest on it. */
+static bool check_features(Arena *a, Diags *d, const Row *r, const char *f) {
+    const Row *root = root_of(r);
+    for (const char *p = f; *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        const char *name = n ? arena_strn(a, p + 1, n - 1) : "";
+        if ((*p != '+' && *p != '-') || !feature_known(a, r->arch, name)) {
+            diag(d, D_TARGET, LOC_NONE, "feature '%s' is not known; wanted +NAME or -NAME with a feature of %s",
+                 arena_strn(a, p, n), root->name);
+            return false;
+        }
+        if (*p == '-' && has(root->features, name)) {
+            diag(d, D_TARGET, LOC_NONE, "feature '%s' is part of every %s and cannot be left out", name, root->name);
+            return false;
+        }
+    }
     return true;
 }
 
@@ -191,7 +220,7 @@ const Target *target_find(Arena *a, Diags *d, const char *target, const char *cp
         if (known) t->cpu = known->name;
     }
     if (features && *features) {
-        if (!features_valid(features)) return refuse(a, d, "feature list", features);
+        if (!check_features(a, d, r, features)) return NULL;
         t->features = arena_printf(a, "%s,%s", t->features, features);
     }
     const Row *best = native || cpu || features ? best_row(a, t->arch, t->features) : r;
