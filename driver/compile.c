@@ -130,7 +130,7 @@ static bool bind_option(Driver *dr, const OptValue *o, Bindings *b) {
     return true;
 }
 
-Graph *import_graph(Driver *dr, const char *path) {
+static Graph *import_batch(Driver *dr, Diags *d, const char *path, int64_t batch) {
     Bindings b = {0};
     for (size_t i = 0; i < dr->cmd.opts.n; i++)
         if (!bind_option(dr, &dr->cmd.opts.at[i], &b)) return NULL;
@@ -140,8 +140,35 @@ Graph *import_graph(Driver *dr, const char *path) {
                        .n_consts = b.consts.n,
                        .dims = b.dims.at,
                        .shapes = b.shapes.at,
-                       .consts = b.consts.at};
-    return onnx_import(dr->arena, dr->diags, path, &o);
+                       .consts = b.consts.at,
+                       .batch = batch};
+    return onnx_import(dr->arena, d, path, &o);
+}
+
+Graph *import_graph(Driver *dr, const char *path) { return import_batch(dr, dr->diags, path, 1); }
+
+bool samples_apart(Driver *dr, const char *path, int64_t samples) {
+    const Node *mixes = NULL;
+    Graph *g[2];
+    Diags quiet;
+    diags_init(&quiet, dr->arena);
+    progress_say("looking at a batch of %s", path);
+    for (int i = 0; i < 2; i++) {
+        g[i] = import_batch(dr, &quiet, path, i + 1);
+        if (g[i] && !passes_define(g[i], &quiet)) g[i] = NULL;
+    }
+    if (!g[0] || g[0]->inputs.n == 0 || !g[0]->inputs.at[0].batch) return true;
+    if (g[1] && graph_keeps_samples_apart(g[0], g[1], &mixes)) return true;
+    Loc loc = mixes ? mixes->loc : LOC_NONE;
+    if (!mixes) loc.file = path;
+    Diag *e = diag(dr->diags, D_SAMPLES_MIX, loc, "a batch of %lld is not proved to be that many samples apart%s",
+                   (long long)samples,
+                   mixes  ? ": this node may mix them"
+                   : g[1] ? ""
+                          : ": the model cannot be read with more than one");
+    diag_hint(dr->diags, e, "--dim=%s=%lld makes all of it the model's input", g[0]->inputs.at[0].batch,
+              (long long)samples);
+    return false;
 }
 
 static void print_times(const PassOptions *o) {
@@ -206,14 +233,14 @@ static bool max_batch(Driver *dr, const Graph *g, int *out) {
     for (size_t i = 0; i < g->inputs.n + g->outputs.n; i++) {
         const GraphPort *p = i < g->inputs.n ? &g->inputs.at[i] : &g->outputs.at[i - g->inputs.n];
         const Shape *s = &p->value->type.shape;
-        if (p->batch && s->rank > 0 && s->dim[0] == 1) continue;
+        if ((p->batch || i >= g->inputs.n) && s->rank > 0 && s->dim[0] == 1) continue;
         Diag *e = diag(dr->diags, D_USAGE, LOC_NONE,
                        "--batch=%lld: '%s' has no symbolic batch dimension in front that is bound to 1", (long long)n,
                        p->name);
         diag_hint(dr->diags, e, "give the batch as a fixed size with --shape instead");
         return false;
     }
-    return true;
+    return samples_apart(dr, g->source, n);
 }
 
 static bool weights_form(Driver *dr, bool *prepared) {

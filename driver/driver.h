@@ -26,6 +26,9 @@ bool verify_verb(Driver *dr);
 Graph *load_graph(Driver *dr, const char *path);
 /* The same without the passes. */
 Graph *import_graph(Driver *dr, const char *path);
+/* False after a diagnostic if the model has a symbolic batch dimension, taken as 1, and a batch of `samples` is not
+ * proved to be that many samples on their own. */
+bool samples_apart(Driver *dr, const char *path, int64_t samples);
 /* Compiles a graph as the command's options say. header and report may be NULL. */
 bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, const char *header, CompileReport *report);
 /* Writes a graph that has not been through passes as ONNX, in the dialect of the command. */

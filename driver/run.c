@@ -66,6 +66,7 @@ static bool run_library(Driver *dr, const char *path) {
     Feeds feeds;
     Session s;
     if (!feeds_read(dr, ports, m->n_inputs, false, &feeds) || !session_open(dr, m, threads, &s)) return false;
+    if (feeds.samples > 1 && !path_is_elf(path) && !samples_apart(dr, path, feeds.samples)) return false;
     NamedTensor *outs = NEW_ARRAY(dr->arena, NamedTensor, m->n_outputs + 1);
     for (uint32_t i = 0; i < m->n_outputs; i++)
         outs[i] = (NamedTensor){m->outputs[i].name, new_output(dr, port_type(&m->outputs[i]), feeds.samples)};
@@ -111,6 +112,7 @@ static bool run_reference(Driver *dr, const char *path) {
     for (size_t i = 0; i < g->inputs.n; i++) ports[i] = (PortType){g->inputs.at[i].name, g->inputs.at[i].value->type};
     Feeds feeds;
     if (!feeds_read(dr, ports, (uint32_t)g->inputs.n, false, &feeds)) return false;
+    if (feeds.samples > 1 && !samples_apart(dr, path, feeds.samples)) return false;
     NamedTensor *outs = NEW_ARRAY(dr->arena, NamedTensor, g->outputs.n + 1);
     for (size_t i = 0; i < g->outputs.n; i++)
         outs[i] = (NamedTensor){g->outputs.at[i].name, new_output(dr, g->outputs.at[i].value->type, feeds.samples)};

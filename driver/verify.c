@@ -300,6 +300,7 @@ static bool verify_samples(Verify *v) {
     PortType *ports = NEW_ARRAY(v->dr->arena, PortType, g->inputs.n + 1);
     for (size_t i = 0; i < g->inputs.n; i++) ports[i] = (PortType){g->inputs.at[i].name, g->inputs.at[i].value->type};
     if (!feeds_read(v->dr, ports, (uint32_t)g->inputs.n, true, &v->feeds)) return false;
+    if (v->feeds.samples > 1 && !samples_apart(v->dr, v->dr->cmd.files.at[0], v->feeds.samples)) return false;
     for (int64_t i = 0; i < v->feeds.samples; i++) {
         progress_say("sample %lld of %lld", (long long)i + 1, (long long)v->feeds.samples);
         Arena *scratch = arena_nested(v->dr->arena);

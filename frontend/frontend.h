@@ -22,6 +22,7 @@ typedef struct ImportOptions {
     const ImportDim *dims;     /* --dim NAME=SIZE */
     const ImportShape *shapes; /* --shape INPUT=AxBxC */
     const ImportConst *consts; /* --const INPUT=@FILE: this graph input is a constant */
+    int64_t batch;             /* what a symbolic first dimension is taken as; 0 stands for 1 */
 } ImportOptions;
 
 /* Reads a model. NULL after diagnostics; all unsupported operators are reported together. The result has been inferred,

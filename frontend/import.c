@@ -182,11 +182,13 @@ static void default_batch(Inputs *s, Input *in) {
     Declared *d = &in->declared;
     if (!d->has_shape || d->shape.rank == 0 || !d->names[0] || d->shape.dim[0] >= 0) return;
     if (*d->names[0] && map_get(&s->dims, d->names[0])) return;
+    int64_t batch = s->imp->o->batch ? s->imp->o->batch : 1;
     if (*d->names[0])
-        bind_dim(s, d->names[0], 1);
+        bind_dim(s, d->names[0], batch);
     else
-        d->shape.dim[0] = 1;
-    diag(s->imp->d, D_BATCH_DEFAULT, loc_of(s->imp), "dimension 0 ('%s') of %s is taken as 1", d->names[0], in->what);
+        d->shape.dim[0] = batch;
+    diag(s->imp->d, D_BATCH_DEFAULT, loc_of(s->imp), "dimension 0 ('%s') of %s is taken as %lld", d->names[0], in->what,
+         (long long)batch);
 }
 
 static void refuse_symbolic(Inputs *s, const Input *in, int dim) {

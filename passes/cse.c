@@ -44,18 +44,27 @@ static bool attr_equal(const Attr *p, const Attr *q) {
     }
 }
 
-static bool node_equal(const Node *p, const Node *q) {
+bool node_alike(const Node *p, const Node *q) {
     if (p->op != q->op || p->n_in != q->n_in || p->n_out != q->n_out || p->n_attr != q->n_attr) return false;
     if (!p->expr != !q->expr || (p->expr && !expr_equal(p->expr, q->expr))) return false;
     if (p->epilogue_in != q->epilogue_in) return false;
     for (int i = 0; i < p->n_in; i++)
-        if (p->in[i] != q->in[i]) return false;
+        if (!p->in[i] != !q->in[i]) return false;
     for (int i = 0; i < p->n_out; i++)
-        if (!p->out[i] != !q->out[i] || (p->out[i] && !type_equal(&p->out[i]->type, &q->out[i]->type))) return false;
+        if (!p->out[i] != !q->out[i]) return false;
     for (int i = 0; i < p->n_attr; i++) {
         const Attr *other = node_attr(q, p->attr[i].name);
         if (!other || !attr_equal(&p->attr[i], other)) return false;
     }
+    return true;
+}
+
+static bool node_equal(const Node *p, const Node *q) {
+    if (!node_alike(p, q)) return false;
+    for (int i = 0; i < p->n_in; i++)
+        if (p->in[i] != q->in[i]) return false;
+    for (int i = 0; i < p->n_out; i++)
+        if (p->out[i] && !type_equal(&p->out[i]->type, &q->out[i]->type)) return false;
     return true;
 }
 

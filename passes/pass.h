@@ -36,6 +36,11 @@ bool passes_run(Graph *g, Diags *d, PassOptions *o);
 /* Runs what defines the meaning of a quantized network and no more: the passes of level 0 before stage streamline. The
  * evaluator on such a graph is what every compiled form is held against. */
 bool passes_define(Graph *g, Diags *d);
+/* `one` and `two` are the same model with its symbolic batch dimension bound to 1 and to 2, both defined as above. True
+ * if it is proved that every sample's outputs are those that the model gives for the sample alone, one after the other
+ * along the outputs' first dimension. Else *mixes is the first node of `one` that stands against it, NULL where it is
+ * none of them. */
+bool graph_keeps_samples_apart(const Graph *one, const Graph *two, const Node **mixes);
 /* Runs one pass, verified likewise: for tests. */
 bool pass_run(Graph *g, Diags *d, PassId id);
 

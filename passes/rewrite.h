@@ -13,6 +13,8 @@ Node *made_by(const Value *v, OpId op);
 bool used_once(const Value *v);
 /* The constant's elements are all equal (a splat, or found so); their value goes to *v if it is not NULL. */
 bool constant_is_splat(const Tensor *t, double *v);
+/* The same operator with the same attributes, program and presence of operands and outputs. */
+bool node_alike(const Node *p, const Node *q);
 /* Node `n` of one output is replaced by v and erased. */
 void replace_node(Node *n, Value *v);
 /* A layer whose kernel can run an element-wise program on its result before storing it, and has none yet. */
