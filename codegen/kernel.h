@@ -53,7 +53,7 @@ typedef struct ConstPack {
     int64_t bytes;
     void (*fill)(void *ctx, uint8_t *dst); /* dst is zeroed and aligned to QCC_ALIGN */
     void *ctx;                             /* in the plan's arena */
-    int unit;                              /* 1 or 4: bytes of one weight, which the file may hold in fewer bits */
+    int unit;                              /* 1, 2 or 4: bytes of one weight, which the file may hold in fewer bits */
     const PackForm *form;                  /* a smaller one for the file, or NULL */
 } ConstPack;
 

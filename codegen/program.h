@@ -78,8 +78,8 @@ const Storage *storage_of(const Program *p, const Value *v);
 Blob *blob_add(Program *p, const char *key, int64_t bytes, void (*fill)(void *ctx, uint8_t *dst), void *ctx,
                const void *data);
 
-/* The pack in the smaller form that it has, or as codes of few bits where its bytes have few values; else NULL. `pack`
- * must outlive the program. */
+/* The pack in the smaller form that it has, or as codes of few bits where it has few values, if that pays; else NULL.
+ * `pack` must outlive the program. */
 Blob *blob_crushed(Program *p, const char *key, const ConstPack *pack);
 void crushed_emit(Program *p, Reg weights, Reg prep); /* writes all of them out */
 

@@ -208,3 +208,12 @@ Tensor *random_tensor(Arena *a, Random *r, Type t, bool tame) {
     }
     return x;
 }
+
+void assert_same_files(Arena *a, const char *p, const char *q) {
+    Diags d;
+    FileView x, y;
+    diags_init(&d, a);
+    assert_true(file_map(a, &d, p, &x) && file_map(a, &d, q, &y));
+    assert_int_equal(x.bytes, y.bytes);
+    assert_memory_equal(x.data, y.data, x.bytes);
+}

@@ -27,6 +27,8 @@ CompiledModel check_graph(Arena *a, const Graph *g, const Tensor *const *in, con
 CompiledModel check_compiled(Arena *a, const Graph *g, const Graph *compiled, const Tensor *const *in,
                              const CodegenOptions *o, double tolerance);
 
+void assert_same_files(Arena *a, const char *p, const char *q);
+
 /* A small generator; the same seed gives the same numbers everywhere. */
 typedef struct Random {
     uint64_t state;

@@ -2,7 +2,6 @@
  * pads, one to three axes, and the element types that the plain nest takes. */
 #include "tests/kernel_case.h"
 
-#include "base/file.h"
 #include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
@@ -89,15 +88,6 @@ static const Tensor *rough_weights(Arena *a, Random *r, Shape s) {
     Tensor *w = random_tensor(a, r, (Type){QCC_F32, s}, true);
     for (size_t i = 0; i < COUNT_OF(corners); i++) tensor_set(w, (int64_t)i * 7, corners[i]);
     return w;
-}
-
-static void assert_same_files(Arena *a, const char *p, const char *q) {
-    Diags d;
-    FileView x, y;
-    diags_init(&d, a);
-    assert_true(file_map(a, &d, p, &x) && file_map(a, &d, q, &y));
-    assert_int_equal(x.bytes, y.bytes);
-    assert_memory_equal(x.data, y.data, x.bytes);
 }
 
 static const Tensor *run_winograd(Arena *a, const Graph *g, const Tensor *x, const char *cpu, bool prepared) {

@@ -3,6 +3,7 @@
  * are. */
 #include "tests/kernel_case.h"
 
+#include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
 
@@ -84,22 +85,57 @@ static void test_shapes(void **state) {
     }
 }
 
+/* ---- weights in few bits --------------------------------------------------------------------------------------- */
+
+/* 61 channels of `n` values, 0 among them, in an order of no regularity. */
+static Value *few_values(KernelCase *c, Elem elem, int64_t terms, int64_t n) {
+    Random r = {(uint64_t)(n + terms)};
+    Tensor *w = tensor_new(&c->arena, (Type){elem, DIMS(terms, 61)});
+    for (int64_t i = 0; i < shape_count(&w->type.shape); i++)
+        tensor_set_int(w, i, (elem == QCC_I16 ? 3 : 1) * (random_int(&r, 0, n - 1) - n / 2));
+    return graph_constant(c->graph, "", w);
+}
+
+/* What the file saves: a panel of whole cells by 64 channels is a table and groups of eight codes there. */
+static int64_t saving(Elem elem, int64_t terms, int64_t n) {
+    int64_t width = elem_bytes(elem), units = round_up(terms, 4 / width) * 64, bits = 1;
+    while (1 << bits < n) bits++;
+    int64_t saved = round_up(units * width, QCC_ALIGN) - round_up(n * width + ceil_div(units, 8) * bits, QCC_ALIGN);
+    return n > 128 || saved < 256 ? 0 : saved;
+}
+
+/* The results are those of the evaluator in either form, and each is the same file whenever it is made. */
+static int64_t check_form(KernelCase *c, const char *cpu, bool prepared) {
+    CodegenOptions o = test_options;
+    o.cpu = cpu;
+    o.prepared = prepared;
+    CompiledModel m = check_graph(&c->arena, c->graph, c->feeds.at, &o, 0);
+    assert_same_files(&c->arena, m.path, compile_graph(&c->arena, c->graph, &o).path);
+    if (prepared) assert_int_equal(m.model->prep_bytes, 0);
+    return (int64_t)m.model->weight_bytes;
+}
+
 /* Weights of few values are kept in as many bits and written out by NAME_prepare. */
 static void test_few_values(void **state) {
     (void)state;
-    static const int64_t values[][16] = {
-        {-1, 1}, {-1, 0, 1}, {-4, -2, -1, 0, 1, 2, 4}, {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}};
-    static const int counts[] = {2, 3, 7, 16};
-    KernelCase *c = kernel_case_new();
-    for (size_t v = 0; v < COUNT_OF(values); v++)
-        for (size_t e = 0; e < 2; e++) {
-            Value *w = kernel_weight(c, QCC_I8, DIMS(80, 18, 3, 3)), *x = kernel_input(c, lefts[e], DIMS(1, 18, 5, 5));
-            Tensor *t = (Tensor *)(uintptr_t)w->constant;
-            for (int64_t i = 0; i < shape_count(&t->type.shape); i++)
-                tensor_set_int(t, i, values[v][(i * 7 + i / 11) % counts[v]]);
-            kernel_node(c, OP_QConv, "pads=1,1,1,1", 1, x, w);
-        }
-    kernel_case_check(c);
+    static const int64_t values[] = {2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 255};
+    static const int64_t terms[] = {131, 134, 61, 5, 77};
+    static const char *const cpus[] = {NULL,
+#ifdef __x86_64__
+                                       "x86-64-v3", "x86-64-v2", "x86-64"
+#endif
+    };
+    for (size_t i = 0; i < COUNT_OF(values) * COUNT_OF(lefts); i++) {
+        KernelCase *c = kernel_case_new();
+        int64_t n = values[i / COUNT_OF(lefts)], k = terms[i % COUNT_OF(terms)];
+        Elem left = lefts[i % COUNT_OF(lefts)], elem = left == QCC_I16 ? QCC_I16 : QCC_I8;
+        const char *cpu = cpus[i % COUNT_OF(cpus)];
+        kernel_node(c, OP_QMatMul, NULL, 1, kernel_input(c, left, DIMS(3, k)), few_values(c, elem, k, n));
+        int64_t packed = check_form(c, cpu, false);
+        assert_int_equal(check_form(c, cpu, true) - packed, saving(elem, k, n));
+        Arena rest = c->arena;
+        arena_free(&rest);
+    }
 }
 
 int main(void) {

@@ -194,7 +194,7 @@ static const char *panel_key(Arena *a, const PanelPack *p) {
 int plan_panels(KernelPlan *p, const Value *v, const PanelPack *pack) {
     void *ctx = arena_copy(p->arena, pack, sizeof *pack);
     int made = plan_pack(p, v, panel_key(p->arena, pack), panel_bytes(pack), panel_fill, ctx);
-    p->packs.at[made].unit = pack->core == CORE_DOT8 || pack->core == CORE_DOT8S ? 1 : pack->core == CORE_XOR ? 0 : 4;
+    p->packs.at[made].unit = pack->core == CORE_XOR ? 0 : CELL_BYTES / core_values(pack->core);
     return made;
 }
 
