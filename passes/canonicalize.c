@@ -1,6 +1,7 @@
 /* One form for each thing, so that later passes look for one pattern: identities and moves that move nothing disappear,
- * all reshapes of static shape become Reshape, chains of reshapes and of transposes become one.
- * Requires: a verified graph. Keeps: names of graph outputs. Breaks: nothing. */
+ * all reshapes of static shape become Reshape, chains of reshapes and of transposes become one, sums, means and
+ * extremes of more operands than a kernel takes become several. Requires: a verified graph. Keeps: names of graph
+ * outputs. Breaks: nothing. */
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -121,7 +122,40 @@ static bool transpose_is_reshape(const Node *n) {
     return true;
 }
 
+/* ---- many operands ----------------------------------------------------------------------------------------------- */
+
+enum { MOST_TERMS = 16 };
+
+static Value *join(Node *before, OpId op, int n, Value *const *terms) {
+    Node *made = node_before(before, op, n, terms, 1);
+    infer_or_bug(made);
+    return made->out[0];
+}
+
+static Value *count_of(const Node *n) {
+    Tensor *t = tensor_new(n->graph->arena, (Type){.elem = n->out[0]->type.elem});
+    tensor_set(t, 0, n->n_in);
+    return graph_constant(n->graph, "", t);
+}
+
+/* These take their operands one after the other, so that a few at a time give the same. */
+static bool split_terms(Node *n) {
+    bool mean = n->op == OP_Mean;
+    if ((n->op != OP_Sum && n->op != OP_Max && n->op != OP_Min && !mean) || n->n_in <= MOST_TERMS) return false;
+    Value *acc = n->in[0], *terms[MOST_TERMS];
+    for (int next = 1; next < n->n_in;) {
+        int k = 0;
+        terms[k++] = acc;
+        while (k < MOST_TERMS && next < n->n_in) terms[k++] = n->in[next++];
+        acc = join(n, mean ? OP_Sum : n->op, k, terms);
+    }
+    if (mean) acc = join(n, OP_Div, 2, (Value *[]){acc, count_of(n)});
+    replace_node(n, acc);
+    return true;
+}
+
 static bool simplify(Node *n) {
+    if (split_terms(n)) return true;
     if (n->n_in == 0 || !n->in[0] || n->in[0]->constant) return false;
     if (is_identity(n) || moves_nothing(n)) {
         if (value_is_output(n->out[0]) && (n->in[0]->def == NULL || value_is_output(n->in[0]))) return false;

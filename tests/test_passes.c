@@ -203,6 +203,25 @@ static void test_transposes_cancel(void **state) {
     arena_free(&a);
 }
 
+/* More operands than any kernel takes: several nodes give the same. */
+static void test_many_operands_are_split(void **state) {
+    (void)state;
+    static const OpId ops[] = {OP_Sum, OP_Mean, OP_Max, OP_Min};
+    enum { MANY = 100 };
+    for (size_t i = 0; i < COUNT_OF(ops); i++) {
+        Arena a = {0};
+        Graph *g = graph_new(&a, NULL, "g");
+        Value *x[MANY];
+        for (int k = 0; k < MANY; k++) x[k] = float_input(g, arena_printf(&a, "x%d", k), 4);
+        graph_output(g, "y", add_node(g, ops[i], MANY, x));
+        const Tensor *before = evaluate(&a, g);
+        assert_true(run_pass(g, PASS_canonicalize));
+        for (const Node *n = g->first; n; n = n->next) assert_true(n->n_in <= 16);
+        assert_true(largest_error(before, evaluate(&a, g)) == 0);
+        arena_free(&a);
+    }
+}
+
 /* Nodes that are left of a Pad by `pad` all round in front of an average pooling over windows of 2 x 2. */
 static int nodes_of_padded_pool(int pad) {
     Arena a = {0};
@@ -263,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_chains_become_one_map),
         cmocka_unit_test(test_shared_values_do_not_fuse),
         cmocka_unit_test(test_transposes_cancel),
+        cmocka_unit_test(test_many_operands_are_split),
         cmocka_unit_test(test_pad_becomes_pads_where_they_may_be),
         cmocka_unit_test(test_normalisation_folds_exactly),
         cmocka_unit_test(test_residual_network_fuses),
