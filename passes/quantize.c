@@ -255,6 +255,18 @@ static void check_rules(Job *j) {
     }
 }
 
+static void check_weights(Job *j) {
+    for (size_t i = 0; i < j->layers.n; i++) {
+        const Layer *l = j->layers.at[i];
+        const Tensor *w = in_const(l->node, 1);
+        int64_t n = l->scheme.w_bits ? shape_count(&w->type.shape) : 0, at = 0;
+        while (at < n && isfinite(tensor_get(w, at))) at++;
+        if (at < n)
+            diag(j->d, D_OPERAND_VALUE, l->node->loc, "weight %lld of '%s' is %g; only finite ones can be quantized",
+                 (long long)at, l->node->in[1]->name, tensor_get(w, at));
+    }
+}
+
 static bool quantize(Job *j) {
     int errors = j->d->n_errors;
     layers_find(j->g, j->o, &j->layers);
@@ -262,6 +274,7 @@ static bool quantize(Job *j) {
         diag(j->d, D_USAGE, (Loc){.file = j->g->source, .index = -1},
              "there is nothing to quantize: no convolution or product with constant weights");
     check_rules(j);
+    check_weights(j);
     if (j->d->n_errors != errors || !look(j) || !fit(j)) return false;
     say(j);
     insert(j);

@@ -297,10 +297,34 @@ static void refusals(void **state) {
     arena_free(&a);
 }
 
+/* No quantizer has a code for them. */
+static void test_weights_that_are_no_numbers(void **state) {
+    (void)state;
+    static const double odd[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < COUNT_OF(odd); i++) {
+        Arena a = {0};
+        Net n = small_network(&a);
+        Tensor *w = (Tensor *)(uintptr_t)in_const(n.g->first, 1);
+        tensor_set(w, 5, odd[i]);
+        diags_init(&n.d, &a);
+        QuantizeOptions o = options(&n, "hwgq:w1a2");
+        assert_false(graph_quantize(n.g, &n.d, &o));
+        assert_int_equal(n.d.first->id, D_OPERAND_VALUE);
+        assert_string_equal(n.d.first->loc.node, "first");
+        assert_non_null(strstr(n.d.first->text, "weight 5 of 'first_w'"));
+        arena_free(&a);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places),   cmocka_unit_test(rules),        cmocka_unit_test(shared),
-        cmocka_unit_test(clips),    cmocka_unit_test(means_return), cmocka_unit_test(bits_help),
+        cmocka_unit_test(test_weights_that_are_no_numbers),
+        cmocka_unit_test(places),
+        cmocka_unit_test(rules),
+        cmocka_unit_test(shared),
+        cmocka_unit_test(clips),
+        cmocka_unit_test(means_return),
+        cmocka_unit_test(bits_help),
         cmocka_unit_test(refusals),
     };
     return TEST_RUN(tests);
