@@ -338,6 +338,15 @@ static bool whole(CodeTable *t, const Value *v) {
     return range_of(&t->ranges, v, &r) && is_narrow(range_elem(r));
 }
 
+/* Whole numbers times, or by, constants that are not one. */
+static bool scaled_by_channel(CodeTable *t, const Node *n) {
+    for (int i = n->op == OP_Mul ? 0 : 1; i < 2 && (n->op == OP_Mul || n->op == OP_Div); i++) {
+        const Tensor *by = in_const(n, i);
+        if (by && !constant_is_splat(by, NULL) && whole(t, n->in[1 - i])) return true;
+    }
+    return false;
+}
+
 static const Codes *by_arithmetic(CodeTable *t, Value *v) {
     Node *n = v->def;
     if (n->op == OP_Mul && is_factor(n->in[1], v) && same_shape(n->in[0], v))
@@ -358,7 +367,9 @@ static const Codes *by_arithmetic(CodeTable *t, Value *v) {
     case OP_Where:
         return choose(t, v);
     default:
-        return refuse(t, v, "is not proved to be whole numbers of at most 16 bits");
+        return refuse(t, v,
+                      scaled_by_channel(t, n) ? "has a scale that differs by channel; sums need one for the tensor"
+                                              : "is not proved to be whole numbers of at most 16 bits");
     }
 }
 
