@@ -345,9 +345,23 @@ static bool wants_onnx(Driver *dr, const char *output) {
     return word ? strcmp(word, "onnx") == 0 : suffix && strcmp(suffix, ".onnx") == 0;
 }
 
+/* Options of quantizing say nothing without it. */
+static bool check_quantizing(Driver *dr) {
+    static const OptId of_quantizing[] = {O_EDGES,   O_LAYER, O_KEEP,        O_CALIBRATE,
+                                          O_SAMPLES, O_RANGE, O_INPUT_RANGE, O_NO_CORRECT};
+    if (command_has(&dr->cmd, O_QUANTIZE)) return true;
+    for (size_t i = 0; i < COUNT_OF(of_quantizing); i++) {
+        if (!command_has(&dr->cmd, of_quantizing[i])) continue;
+        diag(dr->diags, D_USAGE, LOC_NONE, "option '%s' needs --quantize=SCHEME",
+             option_str(dr->arena, of_quantizing[i]));
+        return false;
+    }
+    return true;
+}
+
 bool compile_verb(Driver *dr) {
     const char *path = single_file(dr);
-    if (!path) return false;
+    if (!path || !check_quantizing(dr)) return false;
     const char *output = command_get(&dr->cmd, O_OUTPUT);
     EmitKind kind;
     if (wants_onnx(dr, output)) return export_verb(dr);

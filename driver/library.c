@@ -62,12 +62,39 @@ static const char *find_descriptor(Arena *a, const FileView *f) {
     return NULL;
 }
 
+/* What a library is for that this machine cannot load; NULL if it is for this one, or of an unknown kind. */
+static const char *foreign_machine(const FileView *f) {
+    static const struct {
+        int machine;
+        const char *name;
+    } names[] = {{EM_X86_64, "x86-64"}, {EM_AARCH64, "aarch64"}, {EM_ARM, "arm"}, {EM_RISCV, "riscv64"}};
+#if defined(__x86_64__)
+    static const int own = EM_X86_64;
+#elif defined(__aarch64__)
+    static const int own = EM_AARCH64;
+#elif defined(__riscv)
+    static const int own = EM_RISCV;
+#else
+    static const int own = EM_NONE;
+#endif
+    const Elf64_Ehdr *eh = inside(f, 0, sizeof *eh);
+    if (!eh || own == EM_NONE || eh->e_ident[EI_DATA] != ELFDATA2LSB || eh->e_machine == own) return NULL;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (names[i].machine == eh->e_machine) return names[i].name;
+    return NULL;
+}
+
 static void close_library(void *handle) { dlclose(handle); }
 
 static const qcc_model *open_elf(Driver *dr, const char *path) {
     FileView file;
     if (!file_map(dr->arena, dr->diags, path, &file)) return NULL;
-    const char *symbol = find_descriptor(dr->arena, &file);
+    const char *machine = foreign_machine(&file), *symbol = find_descriptor(dr->arena, &file);
+    if (machine) {
+        diag(dr->diags, D_USAGE, (Loc){.file = path, .index = -1}, "the library is for %s, not for this machine",
+             machine);
+        return NULL;
+    }
     if (!symbol) {
         diag(dr->diags, D_USAGE, (Loc){.file = path, .index = -1}, "this is no library that qcc made for this machine");
         return NULL;

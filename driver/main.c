@@ -51,7 +51,7 @@ static void print_schemes(Text *t) {
 /* Options that print something and are done; false if there is none. */
 static bool answer_questions(const Command *c, Arena *a) {
     Text t = {.arena = a};
-    if (command_has(c, O_HELP)) {
+    if (command_has(c, O_HELP) || command_has(c, O_HELP_SHORT)) {
         command_help(&t, c->verb);
     } else if (command_has(c, O_VERSION)) {
         text_add(&t, "qcc %s\n", QCC_VERSION);

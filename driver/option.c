@@ -173,6 +173,15 @@ static bool shapes_the_code(OptId id) {
     case O_VERBOSE:
     case O_TIME:
     case O_PRINT_AFTER:
+    case O_REPORT:
+    case O_TENSORS:
+    case O_LAYERS:
+    case O_REPEAT:
+    case O_WARMUP:
+    case O_THREADS:
+    case O_INPUT:
+    case O_DATA:
+    case O_RUN_OUTPUT:
         return false;
     default:
         return true;
@@ -216,6 +225,8 @@ bool command_parse(Arena *a, Diags *d, int argc, char **argv, Command *out) {
             only_files = true;
         } else if (!only_files && word[0] == '-' && word[1]) {
             if (!take_option(a, d, &w, &i, out)) return false;
+        } else if (!out->verb[0] && !out->files.n && !only_files && strcmp(word, "help") == 0) {
+            vec_push(a, &out->opts, (OptValue){.id = O_HELP, .value = ""});
         } else if (verb) {
             out->verb = verb;
         } else {
