@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
 # usage: run.sh BUILD_FOLDER SECONDS [--merge]
 # Runs every fuzz target of a build with QCC_FUZZ for so long, from its committed corpus; what is found anew stays in
-# BUILD_FOLDER/fuzz. A crash, a hang of 10 seconds (the sanitizers and a busy machine make half a second of it) or
-# 1 GiB is a failure, and the input is kept there.
+# BUILD_FOLDER/fuzz. A crash, a hang of 5 seconds or 1 GiB is a failure, and the input is kept there.
 # With --merge the committed corpus is chosen anew among old and new inputs: of those under 1 KiB, the 400 that together
 # reach the most of the program. It is a start for the fuzzer and a quick test of what it has seen, so it stays small.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 seconds=$2
 export ASAN_OPTIONS=${ASAN_OPTIONS:-} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-limits=(-timeout=10 -rss_limit_mb=1024 -max_len=8192)
+limits=(-timeout=5 -rss_limit_mb=1024 -max_len=8192)
 most_inputs=400 most_bytes=1024
 
 # merge TARGET FROM TO: those of FROM that reach all that FROM does, counting edges and not how often they are taken;

@@ -5,8 +5,9 @@ usage: cpus.py QCC DATA [AARCH64_RUNNER WORD...]      (needs numpy, onnx)
 
 Networks of integers from DATA/models/lowbit must give the same bits at every level of x86-64 that this machine has, with
 one thread and with two, and on aarch64, where a command is given that runs a library for it (tests/cross/run_model.c under
-an emulator). Networks that are float in part, quantized here with some layers kept, may differ there: their floats agree
-within TOLERANCE of the range, and codes that fall on the other side of a threshold behind a float layer are counted.
+an emulator). Networks that are float in part, quantized here with some layers kept, may differ there: codes that
+fall on the other side of a threshold behind a float layer are counted, at most MOST_CODES of all and by one level; where
+none does, the floats agree within TOLERANCE of the range.
 """
 import pathlib
 import subprocess
