@@ -53,6 +53,16 @@ typedef struct Pair {
     Arena *arena;
 } Pair;
 
+/* The sample axis found for a value of `one`; MIXED where none was: such as outputs that are constants. Kept off 0,
+ * which a map cannot tell from nothing. */
+static void remember(Pair *p, const Value *v, int axis) {
+    map_put_ptr(p->arena, p->known, v, (void *)(intptr_t)(axis - MIXED + 1));
+}
+static int recall(const Pair *p, const Value *v) {
+    intptr_t found = (intptr_t)map_get_ptr(p->known, v);
+    return found ? (int)found - 1 + MIXED : MIXED;
+}
+
 /* Axis `d` of operand i, counted in the output's rank, to which it is aligned from the right. */
 static int aligned(const Pair *p, int i, int d) {
     return d + p->one->out[0]->type.shape.rank - in_shape(p->one, i)->rank;
@@ -61,7 +71,7 @@ static int aligned(const Pair *p, int i, int d) {
 /* Operand i is broadcast along the output's sample axis, or has its own there. */
 static bool broadcasts(const Pair *p, int i) {
     if (p->axis[i] != SHARED) return aligned(p, i, p->axis[i]) == p->out;
-    int d = p->out - (p->one->out[0]->type.shape.rank - in_shape(p->one, i)->rank);
+    int d = p->out - aligned(p, i, 0);
     return d < 0 || in_shape(p->one, i)->dim[d] == 1;
 }
 
@@ -218,7 +228,7 @@ static bool node_apart(Pair *p) {
         if (n->in[i]->constant)
             p->axis[i] = axis_of_constants(p, i);
         else
-            p->axis[i] = (int)(intptr_t)map_get_ptr(p->known, n->in[i]) - 3;
+            p->axis[i] = recall(p, n->in[i]);
         if (p->axis[i] < SHARED) return false;
         shared = shared && p->axis[i] == SHARED;
     }
@@ -227,7 +237,7 @@ static bool node_apart(Pair *p) {
         int axis = doubled_axis(&n->out[i]->type.shape, &p->two->out[i]->type.shape);
         p->out = axis;
         if (!(shared && axis == SHARED) && (axis < 0 || !keeps_apart(p))) return false;
-        map_put_ptr(p->arena, p->known, n->out[i], (void *)(intptr_t)(axis + 3));
+        remember(p, n->out[i], axis);
     }
     return true;
 }
@@ -237,7 +247,7 @@ static bool ports_apart(Pair *p, const Graph *one, const Graph *two) {
     for (size_t i = 0; i < one->inputs.n; i++) {
         const Value *a = one->inputs.at[i].value, *b = two->inputs.at[i].value;
         if (doubled_axis(&a->type.shape, &b->type.shape) != 0 || a->type.shape.dim[0] != 1) return false;
-        map_put_ptr(p->arena, p->known, a, (void *)(intptr_t)3);
+        remember(p, a, 0);
     }
     return true;
 }
@@ -257,7 +267,7 @@ bool graph_keeps_samples_apart(const Graph *one, const Graph *two, const Node **
     }
     for (size_t i = 0; good && i < one->outputs.n; i++) {
         const Value *v = one->outputs.at[i].value;
-        good = v->type.shape.rank > 0 && v->type.shape.dim[0] == 1 && map_get_ptr(&known, v) == (void *)(intptr_t)3;
+        good = v->type.shape.rank > 0 && v->type.shape.dim[0] == 1 && recall(&p, v) == 0;
     }
     arena_free(scratch);
     return good;

@@ -43,7 +43,7 @@ static inline float draw_scale(Net *n, double about) {
 
 /* The first output of a new node at the end; its attributes as text, or NULL. Fails the test where it is wrong. */
 Value *net_node(Net *n, OpId op, const char *attrs, int n_in, Value *const *in);
-#define NODE(n, op, attrs, ...) \
+#define NET_NODE(n, op, attrs, ...) \
     net_node((n), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
 
 static inline Value *constant(Net *n, const Tensor *t) { return graph_constant(n->graph, "", t); }

@@ -28,10 +28,10 @@ Coding net_coding(Net *n, bool bytes) {
 }
 
 Value *net_encode(Net *n, Value *v, const Coding *c) {
-    return NODE(n, QuantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
+    return NET_NODE(n, QuantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
 }
 Value *net_decode(Net *n, Value *v, const Coding *c) {
-    return NODE(n, DequantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
+    return NET_NODE(n, DequantizeLinear, NULL, v, number(n, (double)c->scale), zero_of(n, c));
 }
 
 /* Some codes are cut at others: at multiples of the scale about 0, in range or beyond. */
@@ -40,8 +40,8 @@ static Value *perhaps_clip(Net *n, Value *v, float scale) {
     int most = chance(n, 50) ? 4 : 40;
     Value *lo = number(n, (double)((float)draw(n, -most, 0) * scale));
     Value *hi = number(n, (double)((float)draw(n, 0, most) * scale));
-    if (chance(n, 30)) return NODE(n, Clip, NULL, v, lo);
-    return NODE(n, Clip, NULL, v, chance(n, 30) ? NULL : lo, hi);
+    if (chance(n, 30)) return NET_NODE(n, Clip, NULL, v, lo);
+    return NET_NODE(n, Clip, NULL, v, chance(n, 30) ? NULL : lo, hi);
 }
 
 Value *net_quantize_linear(Net *n, Value *v) {
@@ -53,8 +53,8 @@ Value *net_quantize_linear(Net *n, Value *v) {
     if (cut) c.scale = draw_scale(n, n->rms * 2 / half);
     v = net_encode(n, v, &c);
     if (cut)
-        v = NODE(n, Clip, NULL, v, number_of(n, c.elem, is_signed ? -half + (bits < 4) : 0),
-                 number_of(n, c.elem, is_signed ? half - 1 : 2 * half - 1));
+        v = NET_NODE(n, Clip, NULL, v, number_of(n, c.elem, is_signed ? -half + (bits < 4) : 0),
+                     number_of(n, c.elem, is_signed ? half - 1 : 2 * half - 1));
     return perhaps_clip(n, net_decode(n, v, &c), c.scale);
 }
 
@@ -69,7 +69,7 @@ static Value *quantize_qonnx(Net *n, Value *v) {
     if (bits == 1 && is_signed) zero = 0;
     float scale = draw_scale(n, n->rms * 3 / (1 << bits));
     const char *attrs = arena_printf(n->arena, "signed=%d narrow=%d rounding_mode=%s", is_signed, narrow, draw_mode(n));
-    v = NODE(n, Quant, attrs, v, number(n, (double)scale), number(n, zero), number(n, bits));
+    v = NET_NODE(n, Quant, attrs, v, number(n, (double)scale), number(n, zero), number(n, bits));
     return zero == 0 ? perhaps_clip(n, v, scale) : v;
 }
 
@@ -78,27 +78,27 @@ static Value *quantize_qonnx(Net *n, Value *v) {
 static Value *truncate_codes(Net *n, Value *v, double scale, int bits, int keep, bool is_signed) {
     const char *attrs = arena_printf(n->arena, "signed=%d rounding_mode=%s", is_signed, draw_mode(n));
     Value *to = chance(n, 50) ? NULL : number(n, ldexp(scale, bits - keep));
-    return NODE(n, Trunc, attrs, v, number(n, scale), number(n, 0), number(n, bits), to, number(n, keep));
+    return NET_NODE(n, Trunc, attrs, v, number(n, scale), number(n, 0), number(n, bits), to, number(n, keep));
 }
 
 static Value *quantize_truncated(Net *n, Value *v) {
     int bits = draw(n, 3, 8), is_signed = draw(n, 0, 1);
     double scale = (double)draw_scale(n, n->rms * 3 / (1 << bits));
-    v = NODE(n, Quant, is_signed ? NULL : "signed=0", v, number(n, scale), number(n, 0), number(n, bits));
+    v = NET_NODE(n, Quant, is_signed ? NULL : "signed=0", v, number(n, scale), number(n, 0), number(n, bits));
     return truncate_codes(n, v, scale, bits, draw(n, 1, bits - 1), is_signed);
 }
 
 Value *net_average_truncated(Net *n, Value *v, int k) {
     int bits = draw(n, 2, 6), is_signed = draw(n, 0, 1), axes = v->type.shape.rank - 2, area = axes == 2 ? k * k : k;
     double scale = (double)draw_scale(n, n->rms * 3 / (1 << bits));
-    v = NODE(n, Quant, is_signed ? NULL : "signed=0", v, number(n, scale), number(n, 0), number(n, bits));
-    v = NODE(n, AveragePool, arena_printf(n->arena, axes == 2 ? "kernel_shape=%d,%d" : "kernel_shape=%d", k, k), v);
+    v = NET_NODE(n, Quant, is_signed ? NULL : "signed=0", v, number(n, scale), number(n, 0), number(n, bits));
+    v = NET_NODE(n, AveragePool, arena_printf(n->arena, axes == 2 ? "kernel_shape=%d,%d" : "kernel_shape=%d", k, k), v);
     int more = (int)ceil(log2(area));
     return truncate_codes(n, v, (double)((float)scale / (float)area), bits + more, bits, is_signed);
 }
 
 static Value *quantize_bipolar(Net *n, Value *v) {
-    return NODE(n, BipolarQuant, NULL, v, number(n, (double)draw_scale(n, 1)));
+    return NET_NODE(n, BipolarQuant, NULL, v, number(n, (double)draw_scale(n, 1)));
 }
 
 static int compare_floats(const void *p, const void *q) {
@@ -123,17 +123,17 @@ static Value *quantize_thresholds(Net *n, Value *v) {
     double scale = chance(n, 40) ? 1 : chance(n, 30) ? 2 : (double)draw_scale(n, 0.25);
     if (steps) scale = exp2(rint(log2(scale))); /* else count * scale + bias is rounded twice and no multiple */
     const char *attrs = arena_printf(n->arena, "out_scale=%.9g out_bias=%.9g", scale, (double)(float)(steps * scale));
-    return NODE(n, MultiThreshold, attrs, v, constant(n, t));
+    return NET_NODE(n, MultiThreshold, attrs, v, constant(n, t));
 }
 
 /* Quantizers written in comparisons and signs, as binary and ternary networks have them. */
 static Value *quantize_idiom(Net *n, Value *v) {
     double at = chance(n, 50) ? 0 : n->rms * draw_normal(n) / 2, size = (double)draw_scale(n, 1);
-    if (chance(n, 30)) return NODE(n, Mul, NULL, NODE(n, Sign, NULL, v), number(n, size));
-    Value *up =
-        chance(n, 50) ? NODE(n, Greater, NULL, v, number(n, at)) : NODE(n, GreaterOrEqual, NULL, v, number(n, at));
-    if (chance(n, 50)) return NODE(n, Where, NULL, up, number(n, size), number(n, -size));
-    return NODE(n, Sub, NULL, NODE(n, Mul, NULL, NODE(n, Cast, "to=1", up), number(n, 2)), number(n, 1));
+    if (chance(n, 30)) return NET_NODE(n, Mul, NULL, NET_NODE(n, Sign, NULL, v), number(n, size));
+    Value *up = chance(n, 50) ? NET_NODE(n, Greater, NULL, v, number(n, at))
+                              : NET_NODE(n, GreaterOrEqual, NULL, v, number(n, at));
+    if (chance(n, 50)) return NET_NODE(n, Where, NULL, up, number(n, size), number(n, -size));
+    return NET_NODE(n, Sub, NULL, NET_NODE(n, Mul, NULL, NET_NODE(n, Cast, "to=1", up), number(n, 2)), number(n, 1));
 }
 
 /* The schemes' own with levels at any distances: those of the released HWGQ, or what was drawn. */
@@ -159,18 +159,18 @@ static Value *quantize_scheme(Net *n, Value *v) {
     Value *s = number(n, (double)step);
     switch (draw(n, 0, 9)) {
     case 0:
-        return NODE(n, QSign, NULL, v, s);
+        return NET_NODE(n, QSign, NULL, v, s);
     case 1:
-        return NODE(n, QOdd, NULL, v, s, number(n, hi));
+        return NET_NODE(n, QOdd, NULL, v, s, number(n, hi));
     case 2:
     case 3:
         return quantize_levels(n, v);
     case 4:
     case 5:
     case 6:
-        return perhaps_clip(n, NODE(n, QHwgq, NULL, v, s, number(n, hi)), step);
+        return perhaps_clip(n, NET_NODE(n, QHwgq, NULL, v, s, number(n, hi)), step);
     default:
-        return perhaps_clip(n, NODE(n, QUniform, NULL, v, s, number(n, draw(n, -hi, 0)), number(n, hi)), step);
+        return perhaps_clip(n, NET_NODE(n, QUniform, NULL, v, s, number(n, draw(n, -hi, 0)), number(n, hi)), step);
     }
 }
 
@@ -180,12 +180,14 @@ static Value *quantize_written(Net *n, Value *v) {
     int hi = (1 << draw(n, 1, 8)) - 1, lo = chance(n, 50) ? 0 : -hi;
     double scale = (double)draw_scale(n, 2 * n->rms / hi);
     if (chance(n, 50)) {
-        v = NODE(n, Clip, NULL, v, number(n, lo * scale), number(n, hi * scale));
-        return NODE(n, Mul, NULL, NODE(n, Round, NULL, NODE(n, Div, NULL, v, number(n, scale))), number(n, scale));
+        v = NET_NODE(n, Clip, NULL, v, number(n, lo * scale), number(n, hi * scale));
+        return NET_NODE(n, Mul, NULL, NET_NODE(n, Round, NULL, NET_NODE(n, Div, NULL, v, number(n, scale))),
+                        number(n, scale));
     }
-    v = NODE(n, Div, NULL, v, number(n, scale));
-    v = chance(n, 50) ? NODE(n, Round, NULL, v) : NODE(n, Floor, NULL, NODE(n, Add, NULL, v, number(n, 0.5)));
-    return NODE(n, Mul, NULL, NODE(n, Clip, NULL, v, number(n, lo), number(n, hi)), number(n, scale));
+    v = NET_NODE(n, Div, NULL, v, number(n, scale));
+    v = chance(n, 50) ? NET_NODE(n, Round, NULL, v)
+                      : NET_NODE(n, Floor, NULL, NET_NODE(n, Add, NULL, v, number(n, 0.5)));
+    return NET_NODE(n, Mul, NULL, NET_NODE(n, Clip, NULL, v, number(n, lo), number(n, hi)), number(n, scale));
 }
 
 Value *net_quantize(Net *n, Value *v) {

@@ -105,7 +105,7 @@ static Value *as_dequantized(Net *n, const Weights *w, Elem elem, int zero) {
     Tensor *z = tensor_new(n->arena, (Type){elem, w->scale->type.shape});
     for (int64_t i = 0; i < shape_count(&z->type.shape); i++) tensor_set_int(z, i, zero);
     const char *attrs = arena_printf(n->arena, "axis=%d", w->axis);
-    return NODE(n, DequantizeLinear, attrs, constant(n, t), constant(n, w->scale), constant(n, z));
+    return NET_NODE(n, DequantizeLinear, attrs, constant(n, t), constant(n, w->scale), constant(n, z));
 }
 
 static Value *spread_scale(Net *n, const Weights *w) {
@@ -116,9 +116,9 @@ static Value *spread_scale(Net *n, const Weights *w) {
 }
 
 static Value *as_qonnx(Net *n, const Weights *w) {
-    if (w->letters == BIPOLAR) return NODE(n, BipolarQuant, NULL, as_floats(n, w, 0.4), spread_scale(n, w));
+    if (w->letters == BIPOLAR) return NET_NODE(n, BipolarQuant, NULL, as_floats(n, w, 0.4), spread_scale(n, w));
     Value *bits = number(n, w->letters == WHOLE ? w->bits : 8);
-    return NODE(n, Quant, NULL, as_floats(n, w, 0.4), spread_scale(n, w), number(n, 0), bits);
+    return NET_NODE(n, Quant, NULL, as_floats(n, w, 0.4), spread_scale(n, w), number(n, 0), bits);
 }
 
 static Value *as_values(Net *n, const Weights *w) {
@@ -167,8 +167,8 @@ static void normalize(Net *n) {
     for (int64_t i = 0; i < c; i++)
         if (chance(n, 10)) tensor_set(gamma, i, n->exact || chance(n, 70) ? 0 : 1e-12);
     Tensor *mean = draw_list(n, c, 0, 0.5 * n->rms), *var = draw_variances(n, c);
-    n->v = NODE(n, BatchNormalization, n->exact ? "epsilon=0" : NULL, n->v, constant(n, gamma), constant(n, beta),
-                constant(n, mean), constant(n, var));
+    n->v = NET_NODE(n, BatchNormalization, n->exact ? "epsilon=0" : NULL, n->v, constant(n, gamma), constant(n, beta),
+                    constant(n, mean), constant(n, var));
     n->rms = 1;
 }
 
@@ -177,11 +177,11 @@ static Value *bias_of(Net *n, int64_t channels) { return constant(n, draw_list(n
 /* What stands between a product and the quantizer behind it. */
 static void dress(Net *n) {
     if (chance(n, 60)) normalize(n);
-    if (chance(n, 10)) n->v = NODE(n, Mul, NULL, n->v, number(n, (double)draw_scale(n, 1)));
+    if (chance(n, 10)) n->v = NET_NODE(n, Mul, NULL, n->v, number(n, (double)draw_scale(n, 1)));
     int kind = draw(n, 0, 9);
-    if (kind < 3) n->v = NODE(n, Relu, NULL, n->v);
-    if (kind == 3) n->v = NODE(n, Clip, NULL, n->v, number(n, -n->rms), number(n, n->rms));
-    if (kind == 4) n->v = NODE(n, LeakyRelu, "alpha=0.125", n->v);
+    if (kind < 3) n->v = NET_NODE(n, Relu, NULL, n->v);
+    if (kind == 3) n->v = NET_NODE(n, Clip, NULL, n->v, number(n, -n->rms), number(n, n->rms));
+    if (kind == 4) n->v = NET_NODE(n, LeakyRelu, "alpha=0.125", n->v);
 }
 
 static void set_quantized(Net *n) { n->v = net_quantize(n, n->v), n->rms = 1; }
@@ -270,7 +270,8 @@ static void convolve(Net *n, int keep) {
     const char *attrs = arena_printf(n->arena, "%s group=%d", window_str(n, &win), g.count);
     n->rms *= w.rms * sqrt((double)(shape_count(&s) / g.out));
     Value *weights = as_values(n, &w);
-    n->v = chance(n, 40) ? NODE(n, Conv, attrs, n->v, weights, bias_of(n, g.out)) : NODE(n, Conv, attrs, n->v, weights);
+    n->v = chance(n, 40) ? NET_NODE(n, Conv, attrs, n->v, weights, bias_of(n, g.out))
+                         : NET_NODE(n, Conv, attrs, n->v, weights);
 }
 
 static void convolve_transposed(Net *n) {
@@ -282,7 +283,7 @@ static void convolve_transposed(Net *n) {
     int64_t in = channels_of(n->v), out = draw(n, 1, 12);
     Weights w = draw_weights(n, weight_shape(&win, in, out), 1, true);
     Value *weights = as_values(n, &w);
-    n->v = NODE(n, ConvTranspose, window_str(n, &win), n->v, weights);
+    n->v = NET_NODE(n, ConvTranspose, window_str(n, &win), n->v, weights);
 }
 
 /* The convolution of codes: QLinearConv. */
@@ -300,8 +301,8 @@ static void convolve_codes(Net *n) {
     for (int i = 0; i < g.out; i++) tensor_set_int(bias, i, draw(n, -300, 300));
     Value *xs = number(n, (double)x.scale), *xz = zero_of(n, &x), *ys = number(n, (double)y.scale),
           *yz = zero_of(n, &y), *codes = net_encode(n, n->v, &x);
-    Value *v = NODE(n, QLinearConv, attrs, codes, xs, xz, constant(n, w.codes), constant(n, w.scale),
-                    number_of(n, QCC_I8, 0), ys, yz, constant(n, bias));
+    Value *v = NET_NODE(n, QLinearConv, attrs, codes, xs, xz, constant(n, w.codes), constant(n, w.scale),
+                        number_of(n, QCC_I8, 0), ys, yz, constant(n, bias));
     n->v = net_decode(n, v, &y);
 }
 
@@ -312,29 +313,29 @@ static void convolve_integers(Net *n) {
     Weights w = draw_weights(n, weight_shape(&win, out, in), 0, false);
     Coding x = net_coding(n, true);
     Value *codes = net_encode(n, n->v, &x), *zero = zero_of(n, &x), *wz = number_of(n, QCC_I8, chance(n, 70) ? 0 : 3);
-    Value *sum = NODE(n, ConvInteger, window_str(n, &win), codes, constant(n, w.codes), zero, wz);
-    n->v = NODE(n, Mul, NULL, NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(&w, 0))));
+    Value *sum = NET_NODE(n, ConvInteger, window_str(n, &win), codes, constant(n, w.codes), zero, wz);
+    n->v = NET_NODE(n, Mul, NULL, NET_NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(&w, 0))));
 }
 
 /* Whole numbers all through, as integer networks written in floats have them. */
 static void convolve_whole(Net *n) {
     static const char *const shifts[] = {"div=16 n_levels=16", "div=128 n_levels=256 signed=0", "div=4096"};
-    n->v = NODE(n, Quant, NULL, n->v, number(n, exp2(rint(log2(n->rms)) - 2)), number(n, 0), number(n, 4));
-    n->v = NODE(n, Mul, NULL, n->v, number(n, exp2(2 - rint(log2(n->rms)))));
+    n->v = NET_NODE(n, Quant, NULL, n->v, number(n, exp2(rint(log2(n->rms)) - 2)), number(n, 0), number(n, 4));
+    n->v = NET_NODE(n, Mul, NULL, n->v, number(n, exp2(2 - rint(log2(n->rms)))));
     Window win = draw_window(n, n->v, false, false);
     int64_t in = channels_of(n->v), out = draw_channels(n);
     Weights w = draw_weights(n, weight_shape(&win, out, in), 0, false);
     Tensor *one = tensor_new(n->arena, (Type){QCC_F32, SCALAR});
     tensor_set(one, 0, 1);
     w.scale = one;
-    n->v = NODE(n, Conv, window_str(n, &win), n->v, as_floats(n, &w, 0));
+    n->v = NET_NODE(n, Conv, window_str(n, &win), n->v, as_floats(n, &w, 0));
     int rank = n->v->type.shape.rank;
     Tensor *mul = new_along(n, out, rank, 1), *add = new_along(n, out, rank, 1);
     for (int64_t i = 0; i < out; i++) {
         tensor_set(mul, i, draw(n, -20, 40));
         tensor_set(add, i, draw(n, -300, 300));
     }
-    n->v = NODE(n, RequantShift, shifts[draw(n, 0, 2)], n->v, constant(n, mul), constant(n, add));
+    n->v = NET_NODE(n, RequantShift, shifts[draw(n, 0, 2)], n->v, constant(n, mul), constant(n, add));
 }
 
 static void product_layer(Net *n) {
@@ -376,8 +377,8 @@ static void shortcut_layer(Net *n) {
         dress(n);
         x = n->v;
     }
-    n->v = NODE(n, Add, NULL, y, x);
-    if (chance(n, 40)) n->v = NODE(n, Relu, NULL, n->v);
+    n->v = NET_NODE(n, Add, NULL, y, x);
+    if (chance(n, 40)) n->v = NET_NODE(n, Relu, NULL, n->v);
     measure(n);
     set_quantized(n);
 }
@@ -392,8 +393,8 @@ static void add_codes_layer(Net *n) {
     b.elem = y.elem = a.elem;
     b.zero = y.zero = a.zero;
     Value *codes[] = {net_encode(n, x, &a), net_encode(n, n->v, &b)};
-    Value *sum = NODE(n, QLinearAdd, NULL, codes[0], number(n, (double)a.scale), zero_of(n, &a), codes[1],
-                      number(n, (double)b.scale), zero_of(n, &b), number(n, (double)y.scale), zero_of(n, &y));
+    Value *sum = NET_NODE(n, QLinearAdd, NULL, codes[0], number(n, (double)a.scale), zero_of(n, &a), codes[1],
+                          number(n, (double)b.scale), zero_of(n, &b), number(n, (double)y.scale), zero_of(n, &y));
     n->v = net_decode(n, sum, &y);
 }
 
@@ -405,8 +406,8 @@ static void attend_layer(Net *n) {
     dress(n);
     measure(n);
     set_quantized(n);
-    Value *turned = NODE(n, Transpose, x->type.shape.rank == 4 ? "perm=0,1,3,2" : "perm=0,2,1", n->v);
-    n->v = chance(n, 50) ? NODE(n, MatMul, NULL, x, turned) : NODE(n, MatMul, NULL, turned, x);
+    Value *turned = NET_NODE(n, Transpose, x->type.shape.rank == 4 ? "perm=0,1,3,2" : "perm=0,2,1", n->v);
+    n->v = chance(n, 50) ? NET_NODE(n, MatMul, NULL, x, turned) : NET_NODE(n, MatMul, NULL, turned, x);
     measure(n);
     dress(n);
     measure(n);
@@ -428,7 +429,7 @@ static void concat_layer(Net *n) {
         if (codes) set_quantized(n);
         part[i] = n->v;
     }
-    n->v = NODE(n, Concat, "axis=1", part[0], chance(n, 20) ? x : part[1]);
+    n->v = NET_NODE(n, Concat, "axis=1", part[0], chance(n, 20) ? x : part[1]);
     measure(n);
     set_quantized(n);
 }
@@ -443,14 +444,15 @@ static void pool_layer(Net *n) {
     }
     for (int i = 0; i < w.dims; i++) w.dilation[i] = 1;
     if (chance(n, 60)) {
-        n->v = NODE(n, MaxPool, window_str(n, &w), n->v);
+        n->v = NET_NODE(n, MaxPool, window_str(n, &w), n->v);
         return;
     }
     for (int i = 0; i < w.dims; i++)
         if (n->exact && w.kernel[i] == 3) w.kernel[i] = 1, w.pad[i] = w.pad[w.dims + i] = 0;
     int counted = draw(n, 0, 1);
     const char *attrs = arena_printf(n->arena, "%s count_include_pad=%d", window_str(n, &w), counted || n->exact);
-    n->v = chance(n, 70) || n->exact ? NODE(n, AveragePool, attrs, n->v) : NODE(n, GlobalAveragePool, NULL, n->v);
+    n->v =
+        chance(n, 70) || n->exact ? NET_NODE(n, AveragePool, attrs, n->v) : NET_NODE(n, GlobalAveragePool, NULL, n->v);
     measure(n);
     set_quantized(n);
 }
@@ -460,15 +462,16 @@ static void connect_codes(Net *n, const Weights *w) {
     Coding x = net_coding(n, true);
     Value *codes = net_encode(n, n->v, &x), *none = number_of(n, QCC_I8, 0), *zero = zero_of(n, &x);
     if (chance(n, 50)) {
-        Value *sum = NODE(n, MatMulInteger, NULL, codes, constant(n, w->codes), zero, none);
-        n->v = NODE(n, Mul, NULL, NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(w, 0))));
+        Value *sum = NET_NODE(n, MatMulInteger, NULL, codes, constant(n, w->codes), zero, none);
+        n->v = NET_NODE(n, Mul, NULL, NET_NODE(n, Cast, "to=1", sum), number(n, (double)(x.scale * scale_at(w, 0))));
         return;
     }
     n->rms *= w->rms * sqrt((double)w->codes->type.shape.dim[0]);
     Coding y = net_coding(n, true);
     Value *scale = number(n, (double)scale_at(w, 0)), *xs = number(n, (double)x.scale),
           *ys = number(n, (double)y.scale);
-    Value *v = NODE(n, QLinearMatMul, NULL, codes, xs, zero, constant(n, w->codes), scale, none, ys, zero_of(n, &y));
+    Value *v =
+        NET_NODE(n, QLinearMatMul, NULL, codes, xs, zero, constant(n, w->codes), scale, none, ys, zero_of(n, &y));
     n->v = net_decode(n, v, &y);
 }
 
@@ -476,7 +479,7 @@ static void connect_codes(Net *n, const Weights *w) {
 static void connect_layer(Net *n) {
     Shape s = shape_like(n->v);
     int64_t rest = shape_count(&s) / s.dim[0], out = draw(n, 1, 20);
-    n->v = NODE(n, Flatten, NULL, n->v);
+    n->v = NET_NODE(n, Flatten, NULL, n->v);
     bool turned = chance(n, 50);
     if (chance(n, 20)) {
         Weights w = draw_weights(n, DIMS(rest, out), 1, false);
@@ -487,13 +490,13 @@ static void connect_layer(Net *n) {
     n->rms *= w.rms * sqrt((double)rest);
     Value *weights = as_values(n, &w);
     if (turned && chance(n, 50))
-        n->v = NODE(n, MatMul, NULL, n->v, NODE(n, Transpose, NULL, weights));
+        n->v = NET_NODE(n, MatMul, NULL, n->v, NET_NODE(n, Transpose, NULL, weights));
     else if (turned)
-        n->v = NODE(n, Gemm, "transB=1", n->v, weights, bias_of(n, out));
+        n->v = NET_NODE(n, Gemm, "transB=1", n->v, weights, bias_of(n, out));
     else
-        n->v = chance(n, 50) ? NODE(n, Gemm, NULL, n->v, weights) : NODE(n, MatMul, NULL, n->v, weights);
+        n->v = chance(n, 50) ? NET_NODE(n, Gemm, NULL, n->v, weights) : NET_NODE(n, MatMul, NULL, n->v, weights);
     measure(n);
-    if (chance(n, 40)) n->v = NODE(n, Add, NULL, n->v, bias_of(n, out));
+    if (chance(n, 40)) n->v = NET_NODE(n, Add, NULL, n->v, bias_of(n, out));
 }
 
 static void inner_layer(Net *n) {

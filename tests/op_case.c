@@ -39,6 +39,13 @@ static Node *build(OpCase *c, OpId op, const char *attrs) {
     return n;
 }
 
+Value *case_append(OpCase *c, OpId op, const char *attrs, int n_in, Value **in) {
+    Node *n = graph_node(c->graph, NULL, op, LOC_NONE, n_in, in, 1);
+    if (attrs) node_set_attrs_text(n, attrs);
+    if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
+    return n->out[0];
+}
+
 Node *case_node(OpCase *c, OpId op, const char *attrs) {
     Node *n = build(c, op, attrs);
     if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));

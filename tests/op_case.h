@@ -33,6 +33,10 @@ void case_absent(OpCase *c);
 
 /* The node, inferred; fails the test where it does not. */
 Node *case_node(OpCase *c, OpId op, const char *attrs);
+/* Appends a node of one output to c's graph; fails the test where it does not infer. Its output. */
+Value *case_append(OpCase *c, OpId op, const char *attrs, int n_in, Value **in);
+#define NODE(c, op, attrs, ...) \
+    case_append((c), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
 /* The node evaluated: its output `output`. */
 const Tensor *case_eval(OpCase *c, Node *n, int output);
 void case_gives(OpCase *c, OpId op, const char *attrs, const Tensor *want);

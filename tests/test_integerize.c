@@ -13,15 +13,6 @@
     OpCase *c = case_new(); \
     (void)state
 
-static Value *node(OpCase *c, OpId op, const char *attrs, int n_in, Value **in) {
-    Node *n = graph_node(c->graph, NULL, op, LOC_NONE, n_in, in, 1);
-    if (attrs) node_set_attrs_text(n, attrs);
-    if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
-    return n->out[0];
-}
-#define NODE(c, op, attrs, ...) \
-    node((c), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
-
 static Value *constant(OpCase *c, const Tensor *t) { return graph_constant(c->graph, "", t); }
 static Value *number(OpCase *c, double v) { return constant(c, F32(c, SCALAR, v)); }
 

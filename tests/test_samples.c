@@ -9,14 +9,6 @@
 
 typedef Value *Net(OpCase *c, Value *x);
 
-static Value *node(OpCase *c, OpId op, const char *attrs, int n_in, Value **in) {
-    Node *n = graph_node(c->graph, NULL, op, LOC_NONE, n_in, in, 1);
-    if (attrs) node_set_attrs_text(n, attrs);
-    if (!node_infer(&c->diags, n)) fail_msg("refused: %s", test_diags(&c->arena, &c->diags));
-    return n->out[0];
-}
-#define NODE(c, op, attrs, ...) \
-    node((c), OP_##op, (attrs), (int)COUNT_OF(((Value *[]){__VA_ARGS__})), (Value *[]){__VA_ARGS__})
 #define INTS(c, ...) \
     graph_const_ints((c)->graph, "", (int64_t)COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 
