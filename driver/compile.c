@@ -202,7 +202,7 @@ static bool write_report(Driver *dr, const Report *r) {
     return true;
 }
 
-Graph *load_graph(Driver *dr, const char *path) {
+Graph *load_reported(Driver *dr, const char *path, Report *report) {
     int64_t level;
     if (!command_count(dr, O_LEVEL, 0, 3, 2, &level)) return NULL;
     if (!check_pattern(dr, O_PRINT_AFTER) || !check_pattern(dr, O_DISABLE)) return NULL;
@@ -216,13 +216,18 @@ Graph *load_graph(Driver *dr, const char *path) {
                      .disable = command_get(&dr->cmd, O_DISABLE),
                      .dump = &dump};
     progress_say("optimising %s", path);
-    Report report = {.arena = dr->arena};
-    if (command_has(&dr->cmd, O_REPORT)) g->report = &report;
+    g->report = report;
     bool good = passes_run(g, dr->diags, &o);
     g->report = NULL;
     if (dump.n) fputs(dump.s, stderr);
     if (command_has(&dr->cmd, O_TIME)) print_times(&o);
-    return good && write_report(dr, &report) ? g : NULL;
+    return good ? g : NULL;
+}
+
+Graph *load_graph(Driver *dr, const char *path) {
+    Report report = {.arena = dr->arena};
+    Graph *g = load_reported(dr, path, command_has(&dr->cmd, O_REPORT) ? &report : NULL);
+    return g && write_report(dr, &report) ? g : NULL;
 }
 
 static bool max_batch(Driver *dr, const Graph *g, int *out) {

@@ -24,6 +24,8 @@ bool verify_verb(Driver *dr);
 
 /* Imports a model as the command's options say and runs the passes. NULL after diagnostics. */
 Graph *load_graph(Driver *dr, const char *path);
+/* The same, and what the passes find out of layers is written into `report`. */
+Graph *load_reported(Driver *dr, const char *path, struct Report *report);
 /* The same without the passes. */
 Graph *import_graph(Driver *dr, const char *path);
 /* False after a diagnostic if the model has a symbolic batch dimension, taken as 1, and a batch of `samples` is not

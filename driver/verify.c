@@ -5,6 +5,7 @@
 #include "driver/session.h"
 
 #include "base/file.h"
+#include "passes/report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ typedef struct Trace {
 
 /* What became of one tensor, over all samples. */
 typedef struct Finding {
-    const char *name; /* of the ONNX tensor, or of what computes it */
+    const char *name;  /* of the ONNX tensor, or of what computes it */
+    const char *proof; /* report_proof */
     bool compared, is_float, inside;
     int64_t count, differ; /* elements; those too far apart */
     double worst, largest; /* difference, and magnitude in the reference */
@@ -35,10 +37,12 @@ typedef struct Verify {
     Driver *dr;
     const qcc_model *model;
     Graph *meaning, *compiled;
+    Report report; /* on `compiled` */
     Session session;
     Feeds feeds;
     Map by_number;    /* value number + 1: Value * of `compiled` */
     Finding *passes;  /* per output: what the passes made of the meaning */
+    Finding *astray;  /* where they differ: the first tensor of `compiled` that is not what it was; NULL: none found */
     Finding *outputs; /* per output: the library */
     Finding **slots;  /* per step and slot */
 } Verify;
@@ -107,6 +111,12 @@ static const Tensor *find_tensor(const Verify *v, const Trace *t, const qcc_slot
     return found && type_equal(&found->type, &type) ? found : NULL;
 }
 
+static const char *tensor_words(const Verify *v, const char *name, const char *node) {
+    Arena *a = v->dr->arena;
+    if (*name) return arena_printf(a, "tensor '%s'", printable_str(a, name));
+    return arena_printf(a, "a tensor of node '%s'", printable_str(a, node));
+}
+
 /* ---- one sample ------------------------------------------------------------------------------------------------ */
 
 static void keep_tensor(void *ctx, const Value *v, const Tensor *t) {
@@ -152,6 +162,43 @@ static const Tensor *read_output(Arena *a, const Verify *v, uint32_t i) {
     return t;
 }
 
+/* The tensor of the meaning that has v's name. */
+static const Tensor *find_meaning(const Trace *meaning, const Graph *g, const Value *v) {
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_out; i++) {
+            const Value *w = n->out[i];
+            if (w && *v->name && strcmp(w->name, v->name) == 0 && type_equal(&w->type, &v->type))
+                return map_get_ptr(&meaning->tensors, w);
+        }
+    return NULL;
+}
+
+/* Looks for the first tensor that the passes have made another, in the order of computation. */
+static bool find_astray(Verify *v, Arena *a, const Tensor *const *in, const Trace *compiled, int64_t sample) {
+    Trace meaning = {.arena = a};
+    Tensor **out = NEW_ARRAY(a, Tensor *, v->meaning->outputs.n + 1);
+    if (!graph_eval(a, v->dr->diags, v->meaning, in, out, keep_tensor, &meaning)) return false;
+    for (const Node *n = v->compiled->first; n; n = n->next)
+        for (int i = 0; i < n->n_out; i++) {
+            const Tensor *got = n->out[i] ? map_get_ptr(&compiled->tensors, n->out[i]) : NULL;
+            const Tensor *want = got ? find_meaning(&meaning, v->meaning, n->out[i]) : NULL;
+            if (!want) continue;
+            Finding f = {.inside = true};
+            compare(&f, want, got, sample);
+            if (!is_wrong(&f)) continue;
+            f.name = tensor_words(v, n->out[i]->name, NULL);
+            v->astray = arena_copy(v->dr->arena, &f, sizeof f);
+            return true;
+        }
+    return true;
+}
+
+static bool passes_differ(const Verify *v) {
+    for (uint32_t i = 0; i < v->model->n_outputs; i++)
+        if (is_wrong(&v->passes[i])) return true;
+    return false;
+}
+
 static bool verify_sample(Verify *v, Arena *a, int64_t sample) {
     const Tensor **in = sample_inputs(v, a, sample);
     Tensor **want = NEW_ARRAY(a, Tensor *, v->meaning->outputs.n + 1),
@@ -166,7 +213,7 @@ static bool verify_sample(Verify *v, Arena *a, int64_t sample) {
         compare(&v->outputs[i], meant, read_output(a, v, i), sample);
     }
     run_steps(v, a, &trace, sample);
-    return true;
+    return v->astray || !passes_differ(v) || find_astray(v, a, in, &trace, sample);
 }
 
 /* ---- the model again ------------------------------------------------------------------------------------------- */
@@ -180,13 +227,7 @@ static bool recorded_command(Driver *dr, const qcc_model *m, Command *out) {
         if (n) vec_push(dr->arena, &words, (char *)(uintptr_t)arena_strn(dr->arena, at, n));
         at += n + (at[n] == ' ');
     }
-    Command all;
-    if (!command_parse(dr->arena, dr->diags, (int)words.n, words.at, &all)) return false;
-    *out = all;
-    out->opts.n = 0;
-    for (size_t i = 0; i < all.opts.n; i++)
-        if (all.opts.at[i].id != O_REPORT) vec_push(dr->arena, &out->opts, all.opts.at[i]);
-    return true;
+    return command_parse(dr->arena, dr->diags, (int)words.n, words.at, out);
 }
 
 static bool load_both(Verify *v, const char *path) {
@@ -203,14 +244,9 @@ static bool load_both(Verify *v, const char *path) {
     const char *scheme = command_get(&as.cmd, O_QUANTIZE);
     if (scheme && !quantize_graph(&as, v->meaning, scheme, NULL)) return false;
     if (!passes_define(v->meaning, v->dr->diags)) return false;
-    v->compiled = load_graph(&as, path);
+    v->report.arena = as.arena;
+    v->compiled = load_reported(&as, path, &v->report);
     return v->compiled != NULL;
-}
-
-static const char *value_words(const Verify *v, const qcc_step *step, const qcc_slot *slot) {
-    Arena *a = v->dr->arena;
-    if (*slot->name) return arena_printf(a, "tensor '%s'", printable_str(a, slot->name));
-    return arena_printf(a, "a tensor of node '%s'", printable_str(a, step->nodes ? *step->nodes : NULL));
 }
 
 static void number_values(Verify *v) {
@@ -218,6 +254,11 @@ static void number_values(Verify *v) {
     for (Node *n = v->compiled->first; n; n = n->next)
         for (int i = 0; i < n->n_out; i++)
             if (n->out[i]) map_put_ptr(a, &v->by_number, number_key((uint32_t)n->out[i]->id), n->out[i]);
+}
+
+static const char *slot_proof(const Verify *v, const qcc_slot *slot) {
+    const Value *made = map_get_ptr(&v->by_number, number_key(slot->value));
+    return made && made->def ? report_proof(&v->report, made->def) : "-";
 }
 
 static void make_findings(Verify *v) {
@@ -234,7 +275,8 @@ static void make_findings(Verify *v) {
         const qcc_step *step = &m->steps[i];
         v->slots[i] = NEW_ARRAY(a, Finding, step->n_slots + 1);
         for (uint32_t k = 0; k < step->n_slots; k++)
-            v->slots[i][k] = (Finding){.name = value_words(v, step, &step->slots[k]),
+            v->slots[i][k] = (Finding){.name = tensor_words(v, step->slots[k].name, step->nodes ? *step->nodes : NULL),
+                                       .proof = slot_proof(v, &step->slots[k]),
                                        .inside = step->slots[k].space != QCC_SPACE_OUTPUT};
     }
 }
@@ -261,37 +303,76 @@ static const char *position(Arena *a, const Finding *f) {
     return t.s;
 }
 
-static bool fault(Verify *v, const Finding *f, const char *by) {
+static Diag *fault(Verify *v, const Finding *f, const char *by) {
     Diag *g =
         diag(v->dr->diags, D_DIFFERS, LOC_NONE, "%s: %s differs from what the model means in %lld of %lld elements", by,
              f->name, (long long)f->differ, (long long)f->count);
     diag_note(v->dr->diags, g, "worst in element %s of sample %lld: %.9g, wanted %.9g", position(v->dr->arena, f),
               (long long)f->sample, f->got, f->want);
-    return false;
+    return g;
+}
+
+/* How many layers there are, and of them those proved and those of each verdict. */
+typedef struct Tally {
+    int layers, proved, equal, within, wrong, unseen;
+} Tally;
+
+static void count_layer(Tally *t, const Finding *f) {
+    if (strcmp(f->proof, "-") == 0) return;
+    t->layers++;
+    t->proved += strcmp(f->proof, "float") != 0;
+    t->equal += f->compared && !f->differ;
+    t->within += f->compared && f->differ && !is_wrong(f);
+    t->wrong += is_wrong(f);
+    t->unseen += !f->compared;
+}
+
+static void print_tally(const Verify *v, const Tally *t) {
+    const struct {
+        int n;
+        const char *word;
+    } parts[] = {{t->equal, "equal"}, {t->within, "within rounding"}, {t->wrong, "WRONG"}, {t->unseen, "not compared"}};
+    printf("%d layer%s: %d proved", t->layers, t->layers == 1 ? "" : "s", t->proved);
+    const char *before = "; ";
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        if (parts[i].n) printf("%s%d %s", before, parts[i].n, parts[i].word);
+        if (parts[i].n) before = ", ";
+    }
+    printf(" on %lld sample%s\n", (long long)v->feeds.samples, v->feeds.samples == 1 ? "" : "s");
 }
 
 static void print_findings(const Verify *v) {
     const qcc_model *m = v->model;
     Arena *a = v->dr->arena;
+    Tally tally = {0};
     for (uint32_t i = 0; m->steps && i < m->n_steps; i++)
         for (uint32_t k = 0; k < m->steps[i].n_slots; k++) {
             const Finding *f = &v->slots[i][k];
-            printf("%4u  %-20s %-44s %s\n", i, verdict(a, f), m->steps[i].kernel, f->name);
+            count_layer(&tally, f);
+            printf("%4u  %-20s %-19s %-40s %s\n", i, verdict(a, f), f->proof, m->steps[i].kernel, f->name);
         }
     for (uint32_t i = 0; i < m->n_outputs; i++)
         printf("      %-20s %s\n", verdict(a, &v->outputs[i]), v->outputs[i].name);
+    if (!m->steps) printf("no table of steps in the library (--no-steps): only outputs were compared\n");
+    if (tally.layers) print_tally(v, &tally);
+}
+
+static bool blame_passes(Verify *v, const Finding *f) {
+    Diag *g = fault(v, v->astray ? v->astray : f, "the passes");
+    diag_hint(v->dr->diags, g, "compiling with --disable-pass=GLOB, one pass after another, tells which");
+    return false;
 }
 
 /* False after a diagnostic on the first tensor that is wrong, in the order of computation. */
 static bool judge(Verify *v) {
     const qcc_model *m = v->model;
     for (uint32_t i = 0; i < m->n_outputs; i++)
-        if (is_wrong(&v->passes[i])) return fault(v, &v->passes[i], "the passes");
+        if (is_wrong(&v->passes[i])) return blame_passes(v, &v->passes[i]);
     for (uint32_t i = 0; m->steps && i < m->n_steps; i++)
         for (uint32_t k = 0; k < m->steps[i].n_slots; k++)
-            if (is_wrong(&v->slots[i][k])) return fault(v, &v->slots[i][k], m->steps[i].kernel);
+            if (is_wrong(&v->slots[i][k])) return !fault(v, &v->slots[i][k], m->steps[i].kernel);
     for (uint32_t i = 0; i < m->n_outputs; i++)
-        if (is_wrong(&v->outputs[i])) return fault(v, &v->outputs[i], "the library");
+        if (is_wrong(&v->outputs[i])) return !fault(v, &v->outputs[i], "the library");
     return true;
 }
 

@@ -414,14 +414,15 @@ static bool fold(Fold *f) {
 }
 
 static void note(const Fold *f, Report *r, Loc loc, OpId op, bool folded) {
-    LayerNote *n = report_layer(r, f->map->graph->arena, loc, op);
-    n->quantized = true;
-    n->method = folded ? f->method : FOLD_NONE;
-    n->kept = f->why;
-    n->levels = f->n + 1;
-    n->channels = f->channels;
-    n->falling = f->falling;
-    n->runs = f->runs;
+    if (!r) return;
+    FoldNote n = {.loc = f->map->loc,
+                  .method = folded ? f->method : FOLD_NONE,
+                  .kept = f->why,
+                  .levels = f->n + 1,
+                  .channels = f->channels,
+                  .falling = f->falling,
+                  .runs = f->runs};
+    vec_push(r->arena, &report_layer(r, r->arena, loc, op)->folds, n);
 }
 
 /* A chain that begins with a sum: of a layer, or what pooling made of one. */

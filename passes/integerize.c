@@ -82,7 +82,7 @@ static void describe(CodeTable *t, const Node *n, const Node *q) {
     LayerNote *note = report_layer(r, r->arena, n->loc, n->op);
     Span s = range_span(&t->ranges, q->out[0]);
     note->x = codes_str(t, q->in[0]);
-    note->w = codes_str(t, q->in[1]);
+    note->w = q->op == OP_ReduceSum ? NULL : codes_str(t, q->in[1]);
     note->lo = s.lo;
     note->hi = s.hi;
 }
@@ -223,6 +223,7 @@ static bool convert_average(CodeTable *t, Node *n) {
         t->why = "the sums may need more than 32 bits";
         return false;
     }
+    describe(t, n, sum->def);
     Value *y = build_cast(t->graph, n, n->loc, sum, QCC_F32), *counts = window_counts(t, n, &w);
     if (counts) y = build_node(t->graph, n, n->loc, OP_Div, NULL, 2, (Value *[]){y, counts});
     if (x->scale) y = build_node(t->graph, n, n->loc, OP_Mul, NULL, 2, (Value *[]){y, x->scale});
@@ -245,6 +246,7 @@ static bool convert_sum(CodeTable *t, Node *n) {
     for (int i = 0; i < n->n_attr; i++) node_set_attr(m, &n->attr[i]);
     node_set_in(m, 0, build_cast(t->graph, m, n->loc, x->ints, QCC_I32));
     infer_or_bug(m);
+    describe(t, n, m);
     replace_node(n, to_float(t, n, m->out[0], x->scale));
     return true;
 }

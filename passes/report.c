@@ -26,18 +26,66 @@ static const char *method_name(FoldMethod m) {
     return m == FOLD_BISECTION ? "bisection" : m == FOLD_ENUMERATION ? "enumeration" : "none";
 }
 
+/* ---- proofs ---------------------------------------------------------------------------------------------------- */
+
+static bool sums(const Node *n) {
+    switch (n->op) {
+    case OP_QConv:
+    case OP_QConvTranspose:
+    case OP_QMatMul:
+    case OP_Conv:
+    case OP_ConvTranspose:
+    case OP_Gemm:
+    case OP_MatMul:
+        return true;
+    default:
+        return n->op == OP_ReduceSum && elem_is_int(n->out[0]->type.elem);
+    }
+}
+
+static const char *fold_proof(FoldMethod m) {
+    return m == FOLD_BISECTION ? "proved, bisection" : m == FOLD_ENUMERATION ? "proved, enumeration" : NULL;
+}
+
+/* A layer that runs a program on its sums runs all that is behind it: nobody else reads them. */
+static const char *layer_proof(const LayerNote *n, bool has_program) {
+    if (n->why) return "float";
+    if (!has_program) return "proved, sums";
+    for (size_t i = 0; i < n->folds.n; i++)
+        if (n->folds.at[i].method != FOLD_NONE) return fold_proof(n->folds.at[i].method);
+    return "proved, operators";
+}
+
+/* Thresholds that are a step of their own. */
+static const char *program_proof(const LayerNote *n, const Node *map) {
+    for (size_t i = 0; i < n->folds.n; i++)
+        if (same_place(n->folds.at[i].loc, map->loc)) return fold_proof(n->folds.at[i].method);
+    return NULL;
+}
+
+const char *report_proof(const Report *r, const Node *n) {
+    const char *found = NULL;
+    for (size_t i = 0; i < r->layers.n && !found; i++) {
+        const LayerNote *l = r->layers.at[i];
+        if (n->op == OP_Map)
+            found = program_proof(l, n);
+        else if (sums(n) && same_place(l->loc, n->loc))
+            found = layer_proof(l, n->expr != NULL);
+    }
+    return found ? found : "-";
+}
+
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
-static void text_quantizer(Text *t, const LayerNote *n) {
-    if (!n->quantized) return;
-    if (n->method == FOLD_NONE) {
-        text_add(t, "      kept as its operators: %s\n", n->kept);
+static void text_fold(Text *t, const FoldNote *f) {
+    if (f->method == FOLD_NONE) {
+        text_add(t, "      kept as its operators: %s\n", f->kept);
         return;
     }
-    text_add(t, "      %d levels by thresholds, ", n->levels);
-    text_add(t, n->channels == 1 ? "the same for all channels" : "for %" PRId64 " channels", n->channels);
-    if (n->falling) text_add(t, ", %" PRId64 " of them falling", n->falling);
-    text_add(t, "; proved by %s (%" PRId64 " values computed)\n", method_name(n->method), n->runs);
+    text_add(t, "      %d levels by thresholds, ", f->levels);
+    text_add(t, f->channels == 1 ? "the same for all channels" : "for %" PRId64 " channels", f->channels);
+    if (f->falling) text_add(t, ", %" PRId64 " of them falling", f->falling);
+    text_add(t, "; proved by %s (%" PRId64 " values computed)\n", method_name(f->method), f->runs);
 }
 
 void report_text(Text *t, const Report *r) {
@@ -53,9 +101,11 @@ void report_text(Text *t, const Report *r) {
         } else if (!n->x) {
             text_add(t, "sums of integers\n");
         } else {
-            text_add(t, "x %s, w %s, sums %.0f to %.0f\n", n->x, n->w, n->lo, n->hi);
+            text_add(t, "x %s, ", n->x);
+            if (n->w) text_add(t, "w %s, ", n->w);
+            text_add(t, "sums %.0f to %.0f\n", n->lo, n->hi);
         }
-        text_quantizer(t, n);
+        for (size_t k = 0; k < n->folds.n; k++) text_fold(t, &n->folds.at[k]);
     }
 }
 
@@ -75,18 +125,27 @@ static void json_string(Text *t, const char *key, const char *s) {
     text_add(t, "\"");
 }
 
-static void json_quantizer(Text *t, const LayerNote *n) {
-    if (!n->quantized) return;
-    text_add(t, ", \"quantizer\": {");
-    json_string(t, "method", method_name(n->method));
-    if (n->method == FOLD_NONE) {
+static void json_fold(Text *t, const FoldNote *f) {
+    text_add(t, "{");
+    json_string(t, "method", method_name(f->method));
+    if (f->method == FOLD_NONE) {
         text_add(t, ", ");
-        json_string(t, "why", n->kept);
+        json_string(t, "why", f->kept);
     } else {
         text_add(t, ", \"levels\": %d, \"channels\": %" PRId64 ", \"falling\": %" PRId64 ", \"computed\": %" PRId64,
-                 n->levels, n->channels, n->falling, n->runs);
+                 f->levels, f->channels, f->falling, f->runs);
     }
     text_add(t, "}");
+}
+
+static void json_folds(Text *t, const LayerNote *n) {
+    if (!n->folds.n) return;
+    text_add(t, ", \"quantizers\": [");
+    for (size_t i = 0; i < n->folds.n; i++) {
+        text_add(t, i ? ", " : "");
+        json_fold(t, &n->folds.at[i]);
+    }
+    text_add(t, "]");
 }
 
 void report_json(Text *t, const Report *r) {
@@ -103,11 +162,11 @@ void report_json(Text *t, const Report *r) {
             json_string(t, "why", n->why);
         } else if (n->x) {
             json_string(t, "x", n->x);
-            text_add(t, ", ");
-            json_string(t, "w", n->w);
+            if (n->w) text_add(t, ", ");
+            if (n->w) json_string(t, "w", n->w);
             text_add(t, ", \"sums\": [%.0f, %.0f]", n->lo, n->hi);
         }
-        json_quantizer(t, n);
+        json_folds(t, n);
         text_add(t, "}");
     }
     text_add(t, "\n]}\n");

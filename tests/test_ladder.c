@@ -9,6 +9,7 @@
 #include "tests/support.h"
 
 #include <math.h>
+#include <string.h>
 
 #define TEST(name) static void name(void **state)
 
@@ -228,6 +229,17 @@ static const Tensor *evaluate(OpCase *c) {
     return out[0];
 }
 
+/* What is said of the layer and of the thresholds behind it is said whether they have met or not. */
+static void check_proofs(const OpCase *c, const Report *r, int folded) {
+    const Node *codes = c->graph->outputs.at[0].value->def;
+    const char *proof = report_proof(r, codes), *otherwise = codes->op == OP_Map ? "-" : "proved, operators";
+    if (!folded) assert_string_equal(proof, otherwise);
+    if (folded) assert_true(strcmp(proof, "proved, bisection") == 0 || strcmp(proof, "proved, enumeration") == 0);
+    if (c->graph->outputs.n > 1)
+        assert_string_equal(report_proof(r, c->graph->outputs.at[1].value->def), "proved, sums");
+    assert_string_equal(report_proof(&(Report){0}, codes), "-");
+}
+
 static int check_chain(uint64_t seed) {
     OpCase *c = case_new();
     uint64_t s = seed;
@@ -245,7 +257,9 @@ static int check_chain(uint64_t seed) {
             fail_msg("seed %llu: element %lld is %lld, not %lld", (unsigned long long)seed, (long long)i,
                      (long long)tensor_get_int(after, i), (long long)tensor_get_int(before, i));
     int folded = 0;
-    for (size_t i = 0; i < r.layers.n; i++) folded += r.layers.at[i]->quantized && r.layers.at[i]->method != FOLD_NONE;
+    for (size_t i = 0; i < r.layers.n; i++)
+        for (size_t k = 0; k < r.layers.at[i]->folds.n; k++) folded += r.layers.at[i]->folds.at[k].method != FOLD_NONE;
+    check_proofs(c, &r, folded);
     case_free(c);
     return folded;
 }
