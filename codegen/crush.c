@@ -1,26 +1,19 @@
-/* What NAME_prepare writes out: packs that have a smaller form for the file.
- *
- * Kernels may give one. Else it is weights at their true width: what a kernel prepared of a constant is bytes, or
- * words, of few different values, where its weights are of few bits; the file then holds the number of each one's value
- * in 1 to 7 bits, behind a table of the values, and NAME_prepare writes them out (dictionary coding). Whatever order
- * the kernel's format has, this keeps it:
- *
- *     table: a unit for each value | group 0: codes of units 0 .. 7 in `bits` bytes | group 1 ...
- *
- * A group is a little-endian number that has the first code in its lowest bits. */
+/* What NAME_prepare writes out: packs that have a smaller form for the file. Kernels may give one; else it is the
+ * dictionary coding of codegen/crush.h, which holds weights at their true width. */
+#include "codegen/crush.h"
 #include "codegen/program.h"
 
 #include <string.h>
 
 /* WORTH_BYTES: what must be saved, for the code that writes a pack out takes room too. */
-enum { VALUES = 128, SLOTS = 2 * VALUES, MOST_UNIT = 4, GROUP = 8, WORTH_BYTES = 256 };
+enum { VALUES = 128, SLOTS = 2 * VALUES, MOST_UNIT = 4, WORTH_BYTES = 256 };
 
-typedef struct Crush {
+struct Crush {
     const ConstPack *pack;
     int bits, n;
     uint8_t table[VALUES * MOST_UNIT];
     uint8_t slot[SLOTS]; /* by hash of the value: its number + 1, 0 where there is none */
-} Crush;
+};
 
 /* A byte is its own hash, so that bytes never meet. */
 static unsigned hash_of(const uint8_t *unit, size_t bytes) {
@@ -51,18 +44,18 @@ static bool number_values(Crush *c, const uint8_t *data) {
     return true;
 }
 
-static int64_t table_bytes(const Crush *c) { return (int64_t)c->n * c->pack->unit; }
-static int64_t group_count(const Crush *c) { return ceil_div(c->pack->bytes, (int64_t)GROUP * c->pack->unit); }
+int64_t crush_table(const Crush *c) { return (int64_t)c->n * c->pack->unit; }
+static int64_t group_count(const Crush *c) { return ceil_div(c->pack->bytes, (int64_t)CRUSH_GROUP * c->pack->unit); }
 
-static void write_crushed(void *ctx, uint8_t *dst) {
+void crush_fill(void *ctx, uint8_t *dst) {
     Crush *c = ctx;
     int unit = c->pack->unit;
     Arena scratch;
     arena_open(&scratch);
     uint8_t *data = arena_get(&scratch, (size_t)c->pack->bytes);
     c->pack->fill(c->pack->ctx, data);
-    memcpy(dst, c->table, (size_t)table_bytes(c));
-    dst += table_bytes(c);
+    memcpy(dst, c->table, (size_t)crush_table(c));
+    dst += crush_table(c);
     for (int64_t i = 0; i < c->pack->bytes / unit; i++) {
         int64_t bit = i * c->bits;
         int code = code_of(c, data + i * unit) << (bit % 8);
@@ -72,19 +65,18 @@ static void write_crushed(void *ctx, uint8_t *dst) {
     arena_free(&scratch);
 }
 
-/* void expand(dst, table, codes, n): n groups. The load of the last one may reach behind the blob, the stores behind
- * the pack: both have QCC_ALIGN bytes there. */
-static void emit_crushed(void *ctx, Emit *e, Reg dst, Reg src) {
-    const Crush *c = ctx;
-    int bits = c->bits, unit = c->pack->unit;
+int crush_bits(const Crush *c) { return c->bits; }
+int64_t crush_bytes(const Crush *c) { return crush_table(c) + group_count(c) * c->bits; }
+
+void crush_expand(Emit *e, int bits, int unit, Reg dst, Reg table, Reg codes, int64_t n) {
     RegType args[] = {e->ptr, e->ptr, e->ptr, e->i64}, type = unit == 1 ? e->i8 : unit == 2 ? e->i16 : e->i32;
     Function f = em_function(e, arena_printf(e->arena, "expand %d to %d", bits, unit), 4, args);
     if (!f.exists) {
         Loop l = em_loop_reg(e, em_i64(e, 0), f.arg[3], 1, 0, NULL);
         Index at = index_reg(l.i);
         Reg group = em_load(e, e->i64, em_address(e, f.arg[2], 1, &at, (int64_t[]){bits}), 1);
-        Reg out = em_address(e, f.arg[0], 1, &at, (int64_t[]){GROUP * unit});
-        for (int i = 0; i < GROUP; i++) {
+        Reg out = em_address(e, f.arg[0], 1, &at, (int64_t[]){CRUSH_GROUP * unit});
+        for (int i = 0; i < CRUSH_GROUP; i++) {
             Index code = index_reg(em_and(e, em_lshr(e, group, em_i64(e, i * bits)), em_i64(e, (1 << bits) - 1)));
             Reg value = em_load(e, type, em_address(e, f.arg[1], 1, &code, (int64_t[]){unit}), unit);
             em_store(e, value, em_at(e, out, (int64_t)i * unit), unit);
@@ -92,15 +84,16 @@ static void emit_crushed(void *ctx, Emit *e, Reg dst, Reg src) {
         em_loop_end(e, &l);
         em_function_end(e, &f);
     }
-    em_call(e, &f, 4, (Reg[]){dst, src, em_at(e, src, table_bytes(c)), em_i64(e, group_count(c))});
+    em_call(e, &f, 4, (Reg[]){dst, table, codes, em_i64(e, n)});
 }
 
-static bool worth(const ConstPack *pack, int64_t bytes) {
-    return round_up(bytes, QCC_ALIGN) + WORTH_BYTES <= round_up(pack->bytes, QCC_ALIGN);
+/* The load of the last group may reach behind the blob, the stores behind the pack: both have QCC_ALIGN bytes there. */
+static void emit_whole(void *ctx, Emit *e, Reg dst, Reg src) {
+    const Crush *c = ctx;
+    crush_expand(e, c->bits, c->pack->unit, dst, src, em_at(e, src, crush_table(c)), group_count(c));
 }
 
-/* NULL where the pack has too many values. */
-static const PackForm *find_values(Arena *a, const ConstPack *pack) {
+Crush *crush_find(Arena *a, const ConstPack *pack) {
     Crush *c = NEW(a, Crush);
     c->pack = pack;
     Arena scratch;
@@ -109,8 +102,17 @@ static const PackForm *find_values(Arena *a, const ConstPack *pack) {
     pack->fill(pack->ctx, data);
     bool few = number_values(c, data);
     arena_free(&scratch);
-    if (!few) return NULL;
-    PackForm form = {table_bytes(c) + group_count(c) * c->bits, write_crushed, emit_crushed, c};
+    return few ? c : NULL;
+}
+
+static bool worth(const ConstPack *pack, int64_t bytes) {
+    return round_up(bytes, QCC_ALIGN) + WORTH_BYTES <= round_up(pack->bytes, QCC_ALIGN);
+}
+
+static const PackForm *find_values(Arena *a, const ConstPack *pack) {
+    Crush *c = crush_find(a, pack);
+    if (!c) return NULL;
+    PackForm form = {crush_bytes(c), crush_fill, emit_whole, c};
     return arena_copy(a, &form, sizeof form);
 }
 
