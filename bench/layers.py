@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares quantized convolutions of qcc, by width, with ONNX Runtime's at 8 bits.
 
-usage: layers.py --qcc PATH [--threads 1,2] [--rounds N] [--seconds S] [--march CPU] [SCHEME...]     (schemes: w1a2 ...)
+usage: layers.py --qcc PATH [--threads 1,2] [--rounds N] [--seconds S] [--march CPU] [--models FOLDER] [SCHEME...]
+(schemes: w1a2 ...)
 
 For each size of 3x3 layer of ResNet-18, a network of four such layers with codes between them: quantize, then four times
 convolution, Relu, quantize; in QDQ form. Weights of w bits: {-1,1}, {-1,0,1}, or two's complement; activations of a bits
@@ -107,12 +108,15 @@ def main():
     p.add_argument("--rounds", default=5, type=int)
     p.add_argument("--seconds", default=0.2, type=float, help="how long one side of one round runs")
     p.add_argument("--march", help="the CPU that qcc compiles for")
+    p.add_argument("--models", help="folder in which the networks are left")
     p.add_argument("schemes", nargs="*")
     args = p.parse_args()
     print(f"{'scheme':6s} {'layer':11s} {'threads':>7s} {'qcc us':>10s} {'w8a8 peer us':>14s} {'ratio':>7s} {'codes apart':>10s}")
     for scheme in args.schemes or ("w8a8", "w4a4", "w2a2", "w1a2", "w1a1"):
         with tempfile.TemporaryDirectory() as folder:
-            table = [measure(size, channels, scheme, folder, args) for size, channels in SIZES]
+            if args.models:
+                os.makedirs(args.models, exist_ok=True)
+            table = [measure(size, channels, scheme, args.models or folder, args) for size, channels in SIZES]
         for i, threads in enumerate(args.threads):
             mean = math.exp(statistics.fmean(math.log(r[i]) for r in table))
             print(f"{scheme}, {threads} thread{'s' if threads > 1 else ''}: geometric mean {mean:.2f}")

@@ -64,6 +64,7 @@ typedef struct KernelPlan {
     Arena *arena;
     const Target *target;
     const Node *node;
+    struct Ranges *ranges; /* what is proved about the integers of the graph */
     int level;
     /* to be filled; zeros mean: any order, no packs, no scratch, one task */
     const char *name; /* what is computed; "__isa" is appended */

@@ -54,6 +54,7 @@ typedef struct Program {
     Graph *graph;
     const CodegenOptions *options;
     const Target *target;
+    struct Ranges *ranges; /* of the lowered graph */
     Map chosen;            /* Node -> Step, before they are put in order */
     Map storages;          /* Value -> Storage */
     Map copies;            /* nodes that layout put in */

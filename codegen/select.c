@@ -1,6 +1,7 @@
 /* A kernel for every node that computes: the first row of kernel.def that accepts it. */
 #include "codegen/program.h"
 #include "ir/op.h"
+#include "quant/range.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ static KernelPlan fresh_plan(Program *p, const Node *n) {
     KernelPlan plan = {.arena = p->arena,
                        .target = p->target,
                        .node = n,
+                       .ranges = p->ranges,
                        .level = p->options->level,
                        .in = NEW_ARRAY(p->arena, Wish, n->n_in),
                        .out = NEW_ARRAY(p->arena, Wish, n->n_out),
@@ -62,6 +64,11 @@ static Step *take(Program *p, Node *n, const Kernel *k, const KernelPlan *plan) 
     return s;
 }
 
+static void forget_ranges(Program *p) {
+    p->ranges = NEW(p->arena, Ranges);
+    p->ranges->arena = p->arena;
+}
+
 Step *select_node(Program *p, Node *n) {
     for (int i = 0; i < kernel_count; i++) {
         const Kernel *k = &kernel_table[i];
@@ -71,6 +78,7 @@ Step *select_node(Program *p, Node *n) {
     }
     if (n->expr && n->op != OP_Map) {
         node_unfuse(p, n);
+        forget_ranges(p);
         return select_node(p, n);
     }
     report_none(p, n);
@@ -85,6 +93,7 @@ static bool empty(const Node *n) {
 
 bool select_run(Program *p) {
     bool ok = true;
+    forget_ranges(p);
     for (Node *n = p->graph->first; n; n = n->next)
         if (!node_is_view(n) && !empty(n)) ok = select_node(p, n) && ok;
     return ok;

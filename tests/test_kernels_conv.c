@@ -2,11 +2,8 @@
  * pads, one to three axes, and the element types that the plain nest takes. */
 #include "tests/kernel_case.h"
 
-#include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
-
-#include <string.h>
 
 /* One square convolution: x[1, c, h, w], m results, kernel k. */
 static void add_conv(KernelCase *c, int64_t in, int64_t m, int64_t h, int64_t w, int64_t k, const char *more,
@@ -61,74 +58,6 @@ static void test_windows(void **state) {
             add_conv(c, 6, 6, 13, 14, k, windows[i], 6);
         }
     kernel_case_check(c);
-}
-
-/* Shapes for which fewer multiplications pay: whole and ragged tiles of 2x2 pixels, several blocks of tiles, ragged
- * panels and inputs, several images. */
-static void test_winograd(void **state) {
-    (void)state;
-    static const int64_t shapes[][4] = {{32, 32, 8, 8},  {32, 64, 9, 14}, {40, 48, 14, 9},  {17, 65, 8, 8},
-                                        {64, 33, 13, 5}, {33, 80, 6, 31}, {48, 128, 12, 1}, {128, 40, 10, 11},
-                                        {24, 300, 5, 6}, {32, 36, 46, 45}};
-    static const char *const pads[] = {"pads=1,1,1,1", "", "pads=2,0,1,3", "auto_pad=SAME_UPPER"};
-    KernelCase *c = kernel_case_new();
-    c->kernel = "winograd";
-    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
-        const int64_t *s = shapes[i];
-        add_conv(c, s[0], s[1], s[2] + 2, s[3] + 2, 3, pads[i % COUNT_OF(pads)], 1);
-    }
-    Value *x = kernel_input(c, QCC_F32, DIMS(3, 32, 7, 10));
-    kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, x, kernel_weight(c, QCC_F32, DIMS(64, 32, 3, 3)));
-    kernel_case_check(c);
-}
-
-/* Weights that rounding and signs of zeros show in. */
-static const Tensor *rough_weights(Arena *a, Random *r, Shape s) {
-    static const double corners[] = {-0.0, 1e-40, -1e-45, 3e38, 1e-20};
-    Tensor *w = random_tensor(a, r, (Type){QCC_F32, s}, true);
-    for (size_t i = 0; i < COUNT_OF(corners); i++) tensor_set(w, (int64_t)i * 7, corners[i]);
-    return w;
-}
-
-static const Tensor *run_winograd(Arena *a, const Graph *g, const Tensor *x, const char *cpu, bool prepared) {
-    CodegenOptions o = test_options;
-    Tensor *out[1];
-    o.cpu = cpu;
-    o.prepared = prepared;
-    CompiledModel m = compile_graph(a, g, &o);
-    bool found = false;
-    for (uint32_t i = 0; i < m.model->n_steps; i++) found |= strstr(m.model->steps[i].kernel, "winograd") != NULL;
-    assert_true(found);
-    assert_int_equal(m.model->prep_bytes == 0, prepared);
-    CompiledModel again = compile_graph(a, g, &o);
-    assert_same_files(a, m.path, again.path);
-    run_guarded(a, &m, &x, out, 1);
-    return out[0];
-}
-
-/* Weights that the library transforms are those that the compiler does, to the bit; and the same graph gives the same
- * file. */
-static void test_winograd_forms(void **state) {
-    (void)state;
-    static const int64_t channels[][2] = {{32, 64}, {17, 65}, {33, 80}, {24, 300}};
-    static const char *const cpus[] = {NULL,
-#ifdef __x86_64__
-                                       "x86-64-v3", "x86-64-v2"
-#endif
-    };
-    for (size_t i = 0; i < COUNT_OF(channels) * COUNT_OF(cpus); i++) {
-        KernelCase *c = kernel_case_new();
-        Arena *a = &c->arena;
-        Random r = {i + 1};
-        const int64_t *s = channels[i / COUNT_OF(cpus)];
-        Value *w = graph_constant(c->graph, "", rough_weights(a, &r, DIMS(s[1], s[0], 3, 3)));
-        kernel_node(c, OP_Conv, "pads=1,1,1,1", 1, kernel_input(c, QCC_F32, DIMS(1, s[0], 8, 8)), w);
-        const Tensor *x = random_tensor(a, &r, c->feeds.at[0]->type, true), *y[2];
-        for (int k = 0; k < 2; k++) y[k] = run_winograd(a, c->graph, x, cpus[i % COUNT_OF(cpus)], k);
-        assert_memory_equal(y[0]->data, y[1]->data, (size_t)type_bytes(&y[0]->type));
-        Arena rest = c->arena;
-        arena_free(&rest);
-    }
 }
 
 static void test_groups(void **state) {
@@ -236,7 +165,6 @@ int main(void) {
         cmocka_unit_test(test_axes),       cmocka_unit_test(test_large_kernels),
         cmocka_unit_test(test_types),      cmocka_unit_test(test_run_time_weights),
         cmocka_unit_test(test_transposed), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_winograd),   cmocka_unit_test(test_winograd_forms),
     };
     return TEST_RUN(tests);
 }

@@ -1,77 +1,124 @@
-/* Float convolution 3x3 of stride 1 by Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): 16 products
- * instead of 36 per tile of 2x2 pixels and pair of channels. The transforms are sums and differences, exact up to
- * rounding, so that the error stays that of the direct sum.
+/* Convolution 3x3 of stride 1 by Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016), of floats and of codes
+ * of few bits: 16 products instead of 36 per tile of 2x2 pixels and pair of channels.
  *
  *     for each block of tiles (and chunk of channels):
  *         for each tile, c:      v[16][tile][c] = B' x[4x4 pixels][c] B                         in the scratch memory
- *         for each panel of channels:
+ *         for each panel of channels, for each group of the block's tiles:
  *             for each of 16:    m[16][tile][oc] = v[16][tile][:] * u[16][:][oc]                the register tile
  *             for each tile, oc: y[2x2 pixels][oc] = epilogue(A' m[4x4][oc] A + bias[oc])
  *
- * u = G w G' is prepared:                 [panel][16][c][channels of the panel]
- * of what the file holds, 9/16 of that: w  [panel][9][c][channels of the panel]
+ * u = G w G' is prepared. The transforms are sums and differences, of floats exact up to rounding, so that the error
+ * stays that of the direct sum. Of integers everything is exact: with 2 G in place of G, A' m A is four times the sum.
+ * v of codes 0 .. a has values -2a .. 2a, or 0 .. 4a; an offset for each point makes them u8, for up to 6 bits, and the
+ * sums start at -offset * sum(u). u must be s8, which weights of 4 bits always are.
  *
- * A block's v fits the second-level cache, and so does m of a panel; u streams through once per block. */
-#include "codegen/kernels/layer.h"
-#include "codegen/kernels/tile.h"
+ * A block's v fits the second-level cache, m of a group and panel the first; u streams through once per block. */
+#include "codegen/kernels/winograd.h"
+#include "quant/range.h"
 
-/* Of the tile, of the input that it needs; products; weights. */
-enum { OUT = 2, IN = 4, POINTS = IN * IN, TAPS = 9 };
-
-typedef struct Winograd {
-    Window w;
-    int64_t images, ins, outs;
-    int64_t rows, cols, tiles;     /* of an image, of all images */
-    int64_t block, blocks;         /* tiles of a block */
-    int64_t panels, chunk, chunks; /* panels of a chunk */
-    int64_t row_bytes;             /* of a tile in v */
-    int lanes, nr;
-    int weights, bias; /* packs; -1: none */
-} Winograd;
-
-/* The widest panels, by the registers there are: the wider, the fewer times v is read. */
+/* The widest panels of floats, by the registers there are: the wider, the fewer times v is read. */
 enum { WIDE_PANEL = 4, NARROW_PANEL = 2 };
 /* Bytes of v that leave the second-level cache room for the rest; tiles below which reading u for a block takes longer
  * than multiplying, and tiles that make a block worth having just to keep workers busy; channels below which
  * transforming a block once for each chunk of them costs too much; units wanted for the workers. */
 enum { BLOCK_BYTES = 256 << 10, LEAST_BLOCK = 25, WORTH_BLOCK = 28, LEAST_CHUNK = 128, UNITS_WANTED = 8 };
+/* Lanes below which vectors of four-byte cells, and their codes in few bits, are not whole groups. */
+enum { LEAST_LANES = 4 };
+
+static const int8_t b_matrix[IN][IN] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+static const int8_t a_matrix[OUT][IN] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
 
 /* ---- planning -------------------------------------------------------------------------------------------------- */
 
 static bool winograd_fits(const KernelPlan *p, const Window *w) {
     const Node *n = p->node;
-    if (p->level < 2 || p->target->vector_bits < 128 || n->in[0]->type.elem != QCC_F32) return false;
+    if (p->level < 2 || p->target->vector_bits < 128) return false;
     if (!n->in[1]->constant || !in_known(n, 2) || n->out[0]->type.shape.rank != 4 || w->group != 1) return false;
     for (int i = 1; i < MAX_SPATIAL; i++)
-        if (w->kernel[i] != 3 || w->stride[i] != 1 || w->dilation[i] != 1) return false;
+        if (w->kernel[i] != TAP || w->stride[i] != 1 || w->dilation[i] != 1) return false;
     return shape_count(&n->out[0]->type.shape) > 0 && shape_count(&n->in[0]->type.shape) > 0;
+}
+
+/* The offset that makes v at a point u8, of pixels lo .. hi; false if that takes more than 8 bits. */
+static bool find_offset(int point, int64_t lo, int64_t hi, uint8_t *out) {
+    int64_t least = 0, most = 0;
+    for (int i = 0; i < POINTS; i++) {
+        int by = b_matrix[point / IN][i / IN] * b_matrix[point % IN][i % IN];
+        least += by * (by > 0 ? lo : hi);
+        most += by * (by > 0 ? hi : lo);
+    }
+    *out = (uint8_t)-least;
+    return most - least <= UINT8_MAX;
+}
+
+/* Are all numbers on the way in 8 bits, and four times the sum in 32? */
+static bool codes_fit(KernelPlan *p, Winograd *g) {
+    const Node *n = p->node;
+    const Tensor *w = n->in[1]->constant;
+    Range x;
+    if (n->in[0]->type.elem != QCC_U8 && n->in[0]->type.elem != QCC_I8) return false;
+    if (g->lanes < LEAST_LANES || !range_of(p->ranges, n->in[0], &x)) return false;
+    int64_t lo = i64_min(x.lo, 0), hi = i64_max(x.hi, 0); /* zeros around the image */
+    for (int i = 0; i < POINTS; i++)
+        if (!find_offset(i, lo, hi, &g->offset[i])) return false;
+    if (g->ins > INT32_MAX / (4 * TAPS * INT8_MAX * i64_max(1, i64_max(-lo, hi)))) return false;
+    return winograd_weights_fit(w, g->ins * g->outs);
+}
+
+static bool types_fit(KernelPlan *p, Winograd *g) {
+    const Node *n = p->node;
+    g->core = n->op == OP_QConv ? CORE_DOT8 : CORE_F32;
+    g->ins = n->in[1]->type.shape.dim[1];
+    g->outs = n->in[1]->type.shape.dim[0];
+    g->cells = ceil_div(g->ins, core_values(g->core));
+    g->lanes = tile_lanes(p->target, g->outs);
+    return g->core == CORE_DOT8 ? codes_fit(p, g) : n->in[0]->type.elem == QCC_F32;
+}
+
+/* Instructions of a multiply-add of vectors of cells. */
+static double add_cost(const Target *t, Core core) {
+    return core == CORE_F32 || t->dot8 ? 1 : t->arch == ARCH_X86 ? 6 : 20;
 }
 
 /* Cycles of multiply-adds, or of reading the weights where that is longer. Two multiply-adds and, from beyond the
  * second-level cache, 9.5 bytes a cycle; a tile of one vector is held up by its broadcasts. */
 static double product_cycles(const Winograd *g, int64_t rows, int64_t products, double held_up) {
-    double weights = (double)(products * g->ins * round_up(g->outs, g->lanes));
+    double weights = (double)(products * g->cells * round_up(g->outs, g->lanes));
     double muls = (double)rows * weights / g->lanes / 2 * held_up, stream = weights * 4 / 9.5;
     return muls > stream ? muls : stream;
 }
 
 /* True if fewer products gain more than the transforms cost, which take about 40 and 60 cycles a vector. */
-static bool worth(const Winograd *g) {
+static bool worth(const Target *t, const Winograd *g) {
     int64_t pixels = g->images * g->w.out[1] * g->w.out[2];
-    double cost = product_cycles(g, g->tiles, POINTS, g->outs <= g->lanes ? 1.25 : 1);
-    cost += (double)(g->tiles * (ceil_div(g->ins, g->lanes) * 40 + ceil_div(g->outs, g->lanes) * 60));
-    return cost < 0.85 * product_cycles(g, pixels, 9, 1);
+    double add = add_cost(t, g->core), held_up = g->core == CORE_F32 && g->outs <= g->lanes ? 1.25 : 1;
+    double cost = product_cycles(g, g->tiles, POINTS, add * held_up);
+    cost += (double)(g->tiles * (ceil_div(g->ins, g->in_lanes) * 40 + ceil_div(g->outs, g->lanes) * 60));
+    return cost < 0.85 * product_cycles(g, pixels, TAPS, add);
+}
+
+/* Vectors of a panel, and tiles that have an m at a time: of integers so many that it stays in the first-level cache.
+ */
+static void choose_tile(const Target *t, Winograd *g) {
+    int64_t vectors = ceil_div(g->outs, g->lanes), most = t->n_vector_regs >= 32 ? WIDE_PANEL : NARROW_PANEL;
+    g->nr = (int)ceil_div(vectors, ceil_div(vectors, most));
+    g->group = g->block;
+    if (g->core == CORE_F32) return;
+    int rows, one;
+    g->nr = tile_vectors(t, g->core, g->block, 1, g->cells, g->outs, g->lanes);
+    tile_pixels(t, g->core, g->block, 1, g->nr, &rows, &one);
+    g->group = rows;
 }
 
 static void divide(KernelPlan *p, Winograd *g) {
-    g->row_bytes = round_up(g->ins, g->lanes) * 4 + QCC_ALIGN; /* not a power of two: see MAX_PIXELS in tile.c */
+    g->row_bytes = round_up(g->ins, g->in_lanes) * (g->core == CORE_F32 ? 4 : 1);
+    g->row_bytes = round_up(g->row_bytes, QCC_ALIGN) + QCC_ALIGN; /* not a power of two: see MAX_PIXELS in tile.c */
     g->blocks = ceil_div(g->tiles * POINTS * g->row_bytes, BLOCK_BYTES);
     g->blocks = i64_min(g->blocks, ceil_div(g->tiles, LEAST_BLOCK));
     g->blocks = i64_max(g->blocks, i64_min(UNITS_WANTED, g->tiles / WORTH_BLOCK));
     g->block = ceil_div(g->tiles, g->blocks);
     g->blocks = ceil_div(g->tiles, g->block);
-    int64_t vectors = ceil_div(g->outs, g->lanes), most = p->target->n_vector_regs >= 32 ? WIDE_PANEL : NARROW_PANEL;
-    g->nr = (int)ceil_div(vectors, ceil_div(vectors, most));
+    choose_tile(p->target, g);
     int64_t width = (int64_t)g->nr * g->lanes;
     g->panels = ceil_div(g->outs, width);
     g->chunks = i64_max(1, i64_min(ceil_div(UNITS_WANTED, g->blocks), g->outs / LEAST_CHUNK));
@@ -79,162 +126,64 @@ static void divide(KernelPlan *p, Winograd *g) {
     g->chunks = ceil_div(g->panels, g->chunk);
 }
 
-/* ---- weights --------------------------------------------------------------------------------------------------- */
-
-typedef struct WeightPack {
-    const Tensor *tensor;
-    int64_t ins, outs;
-    int nr, lanes;
-} WeightPack;
-
-static const double g_matrix[IN][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-
-/* What is computed of weights, in the library as in the compiler: in doubles, where these products are exact, term
- * after term, and rounded once. */
-static double coefficient(int point, int tap) { return g_matrix[point / IN][tap / 3] * g_matrix[point % IN][tap % 3]; }
-
-static float transform_weights(const float w[TAPS], int point) {
-    double u = 0;
-    for (int i = 0; i < TAPS; i++)
-        if (coefficient(point, i) != 0) u += coefficient(point, i) * (double)w[i];
-    return (float)u;
-}
-
-/* Panels of `n` numbers for each pair of channels: the taps, or the points made of them. */
-static void fill_panels(const WeightPack *p, int n, float *to) {
-    const float *data = p->tensor->data;
-    int64_t panel = (int64_t)p->nr * p->lanes;
-    for (int64_t c = 0; c < p->outs; c += panel) {
-        int64_t some = i64_min(panel, p->outs - c), width = round_up(some, p->lanes);
-        for (int64_t j = 0; j < some; j++)
-            for (int64_t i = 0; i < p->ins; i++) {
-                float w[TAPS];
-                for (int k = 0; k < TAPS; k++) w[k] = data[p->tensor->splat ? 0 : ((c + j) * p->ins + i) * TAPS + k];
-                for (int k = 0; k < n; k++)
-                    to[(k * p->ins + i) * width + j] = n == TAPS ? w[k] : transform_weights(w, k);
-            }
-        to += n * p->ins * width;
-    }
-}
-
-static void points_fill(void *ctx, uint8_t *dst) { fill_panels(ctx, POINTS, (float *)(void *)dst); }
-static void taps_fill(void *ctx, uint8_t *dst) { fill_panels(ctx, TAPS, (float *)(void *)dst); }
-
-/* A vector of floats at each of n places. */
-static void transform_taps(Emit *e, int lanes, Reg dst, Reg src, Reg n) {
-    RegType wide = em_vec(e, e->f64, lanes), narrow = em_vec(e, e->f32, lanes);
-    const int64_t four[] = {4, 4};
-    Loop l = em_loop_reg(e, em_i64(e, 0), n, lanes, 0, NULL);
-    Reg w[TAPS];
-    for (int i = 0; i < TAPS; i++) {
-        Index at[] = {index_reg(l.i), index_reg(em_mul(e, n, em_i64(e, i)))};
-        w[i] = em_float_resize(e, em_load(e, narrow, em_address(e, src, 2, at, four), lanes * 4), wide);
-    }
-    for (int k = 0; k < POINTS; k++) {
-        Reg u = em_zero(e, wide);
-        for (int i = 0; i < TAPS; i++) {
-            double by = coefficient(k, i);
-            if (by != 0) u = em_add(e, u, em_mul(e, w[i], em_float(e, wide, by)));
-        }
-        Index at[] = {index_reg(l.i), index_reg(em_mul(e, n, em_i64(e, k)))};
-        em_store(e, em_float_resize(e, u, narrow), em_address(e, dst, 2, at, four), lanes * 4);
-    }
-    em_loop_end(e, &l);
-}
-
-/* `panels` of n places each, in a function of its own. */
-static void emit_taps(Emit *e, int lanes, Reg dst, Reg src, int64_t panels, int64_t n) {
-    RegType args[] = {e->ptr, e->ptr, e->i64, e->i64};
-    Function f = em_function(e, arena_printf(e->arena, "winograd weights %d", lanes), 4, args);
-    if (!f.exists) {
-        Loop l = em_loop_reg(e, em_i64(e, 0), f.arg[2], 1, 0, NULL);
-        Index at = index_reg(em_mul(e, l.i, f.arg[3]));
-        transform_taps(e, lanes, em_address(e, f.arg[0], 1, &at, (int64_t[]){POINTS * 4}),
-                       em_address(e, f.arg[1], 1, &at, (int64_t[]){TAPS * 4}), f.arg[3]);
-        em_loop_end(e, &l);
-        em_function_end(e, &f);
-    }
-    em_call(e, &f, 4, (Reg[]){dst, src, em_i64(e, panels), em_i64(e, n)});
-}
-
-static void emit_points(void *ctx, Emit *e, Reg dst, Reg src) {
-    const WeightPack *p = ctx;
-    int64_t panel = (int64_t)p->nr * p->lanes, whole = p->outs / panel, rest = p->outs % panel;
-    if (whole) emit_taps(e, p->lanes, dst, src, whole, p->ins * panel);
-    int64_t done = whole * p->ins * panel * 4;
-    if (rest)
-        emit_taps(e, p->lanes, em_at(e, dst, done * POINTS), em_at(e, src, done * TAPS), 1,
-                  p->ins * round_up(rest, p->lanes));
-}
-
-static int plan_weights(KernelPlan *p, const Winograd *g) {
-    const Value *v = p->node->in[1];
-    WeightPack pack = {v->constant, g->ins, g->outs, g->nr, g->lanes};
-    const char *key = arena_printf(p->arena, "winograd 2x2 %dx%d", g->nr, g->lanes);
-    int64_t numbers = g->ins * round_up(g->outs, g->lanes);
-    void *ctx = arena_copy(p->arena, &pack, sizeof pack);
-    PackForm form = {numbers * TAPS * 4, taps_fill, emit_points, ctx};
-    int i = plan_pack(p, v, key, numbers * POINTS * 4, points_fill, ctx);
-    p->packs.at[i].form = arena_copy(p->arena, &form, sizeof form);
-    return i;
+static int input_lanes(const KernelPlan *p, const Winograd *g) {
+    if (g->core == CORE_F32) return g->lanes;
+    int lanes = target_lanes(p->target, 8);
+    while (lanes / 2 >= g->ins) lanes /= 2;
+    return lanes;
 }
 
 bool plan_conv_winograd(KernelPlan *p) {
     const Node *n = p->node;
     Winograd *g = NEW(p->arena, Winograd);
     g->w = window_wide(n);
-    if (!winograd_fits(p, &g->w) || !wish_halo(p, &g->w)) return false;
+    if (!winograd_fits(p, &g->w) || !types_fit(p, g) || !wish_halo(p, &g->w)) return false;
     g->images = n->in[0]->type.shape.dim[0];
-    g->ins = n->in[1]->type.shape.dim[1];
-    g->outs = n->in[1]->type.shape.dim[0];
-    g->lanes = tile_lanes(p->target, g->outs);
+    g->in_lanes = input_lanes(p, g);
     g->rows = ceil_div(g->w.out[1], OUT);
     g->cols = ceil_div(g->w.out[2], OUT);
     g->tiles = g->images * g->rows * g->cols;
-    if (!worth(g)) return false;
+    if (!worth(p->target, g)) return false;
     p->data = g;
     divide(p, g);
     wish_channels(p);
     p->in[0].order = ORDER_CHANNELS;
     for (int i = 1; i < MAX_SPATIAL; i++) p->in[0].halo_hi[1 + i] += g->w.out[i] % OUT; /* tiles over the edge */
     p->in[1].packed = true;
-    g->weights = plan_weights(p, g);
+    g->weights = winograd_plan_weights(p, g);
     g->bias = -1;
     if (has_in(n, 2)) {
         p->in[2].packed = true;
         g->bias = plan_channel_pack(p, n->in[2], 1, g->outs, 1, g->lanes, 1);
     }
-    p->scratch_bytes = POINTS * g->block * (g->row_bytes + (int64_t)g->nr * g->lanes * 4);
-    p->macs = g->images * g->w.out[1] * g->w.out[2] * 9 * g->ins * g->outs;
-    p->n_tasks = plan_tasks(p, g->blocks * g->chunks, g->tiles * POINTS * g->ins * g->outs / g->lanes);
-    plan_name(p, "conv3x3_winograd2x2_f32_%dx%d", g->nr, g->lanes);
+    p->scratch_bytes = POINTS * (g->block * g->row_bytes + g->group * (int64_t)g->nr * g->lanes * 4);
+    p->macs = g->images * g->w.out[1] * g->w.out[2] * TAPS * g->ins * g->outs;
+    p->n_tasks = plan_tasks(p, g->blocks * g->chunks, g->tiles * POINTS * g->cells * g->outs / g->lanes);
+    plan_name(p, "conv3x3_winograd2x2_%s_%dx%d", core_name(g->core), g->nr, g->lanes);
     return true;
 }
 
 /* ---- transforms ------------------------------------------------------------------------------------------------ */
 
-/* to[i * step] = sum over j of m[i][j] * from[j * step], of coefficients 0, 1 and -1. */
-static void apply(Emit *e, const int8_t m[][IN], int n, const Reg *from, int step_from, Reg *to, int step_to) {
+/* to[i * step] = sum over j of m[i][j] * from[j * step], of small coefficients. */
+static void apply(Emit *e, const int8_t *m, int n, int k, const Reg *from, int step_from, Reg *to, int step_to) {
     for (int i = 0; i < n; i++) {
         Reg sum = NULL;
         for (int pass = 1; pass >= -1; pass -= 2) /* those that are added first: a sum begins with one of them */
-            for (int j = 0; j < IN; j++) {
-                Reg v = from[j * step_from];
-                if (m[i][j] == pass) sum = !sum ? v : pass > 0 ? em_add(e, sum, v) : em_sub(e, sum, v);
-            }
+            for (int j = 0; j < k; j++)
+                for (int times = m[i * k + j] * pass; times > 0; times--) {
+                    Reg v = from[j * step_from];
+                    sum = !sum ? v : pass > 0 ? em_add(e, sum, v) : em_sub(e, sum, v);
+                }
         to[i * step_to] = sum;
     }
 }
 
-/* M x M' for a matrix M of n rows: from IN x IN to n x n. */
-static void apply_both(Emit *e, const int8_t m[][IN], int n, const Reg from[POINTS], Reg *to) {
+void winograd_transform(Emit *e, const int8_t *m, int n, int k, const Reg *from, Reg *to) {
     Reg half[POINTS];
-    for (int x = 0; x < IN; x++) apply(e, m, n, from + x, IN, half + x, IN);
-    for (int y = 0; y < n; y++) apply(e, m, n, half + y * IN, 1, to + y * n, 1);
+    for (int x = 0; x < k; x++) apply(e, m, n, k, from + x, k, half + x, k);
+    for (int y = 0; y < n; y++) apply(e, m, n, k, half + y * k, 1, to + y * n, 1);
 }
-
-static const int8_t b_matrix[IN][IN] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
-static const int8_t a_matrix[OUT][IN] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
 
 /* ---- emitting -------------------------------------------------------------------------------------------------- */
 
@@ -262,14 +211,20 @@ static TileAt tile_at(const Block *b, Reg tile) {
 static void transform_input(Block *b, Reg x, Reg to, int active) {
     Emit *e = b->k->em;
     const Place *in = &b->k->in[0];
-    int lanes = b->g->lanes;
+    int lanes = b->g->in_lanes;
+    bool codes = b->g->core != CORE_F32;
+    RegType vec = em_vec(e, codes ? e->i8 : e->f32, lanes);
+    int size = codes ? 1 : 4;
     Reg d[POINTS], v[POINTS];
     for (int i = 0; i < POINTS; i++) {
         Reg p = em_at(e, x, i / IN * in->stride[2] + i % IN * in->stride[3]);
-        d[i] = em_load_part(e, em_vec(e, e->f32, lanes), p, 4, in->slack ? lanes : active);
+        d[i] = em_load_part(e, vec, p, size, in->slack ? lanes : active);
     }
-    apply_both(e, b_matrix, IN, d, v);
-    for (int i = 0; i < POINTS; i++) em_store(e, v[i], em_at(e, to, i * b->g->block * b->g->row_bytes), lanes * 4);
+    winograd_transform(e, b_matrix[0], IN, IN, d, v);
+    for (int i = 0; i < POINTS; i++) {
+        if (codes) v[i] = em_add(e, v[i], em_int(e, vec, (int8_t)b->g->offset[i]));
+        em_store(e, v[i], em_at(e, to, i * b->g->block * b->g->row_bytes), lanes * size);
+    }
 }
 
 /* Places of the block behind the last tile of all repeat it. */
@@ -277,58 +232,64 @@ static void transform_block(Block *b) {
     const Winograd *g = b->g;
     Emit *e = b->k->em;
     const Place *in = &b->k->in[0];
-    int64_t full = g->ins / g->lanes * g->lanes, step[] = {in->stride[1], 4};
+    int64_t full = g->ins / g->in_lanes * g->in_lanes, size = g->core == CORE_F32 ? 4 : 1;
     Loop l = em_loop(e, 0, g->block, 1, 0, NULL);
     TileAt t = tile_at(b, em_min(e, em_add(e, b->first, l.i), em_i64(e, g->tiles - 1)));
     Index at[] = {index_reg(t.image), index_reg(t.y), index_reg(t.x)};
     Reg x = em_address(e, window_origin(b->k, &g->w), 3, at, (int64_t[]){in->stride[0], in->stride[2], in->stride[3]});
     Reg to = reg_advance(e, b->v, l.i, g->row_bytes);
     if (full) {
-        Loop c = em_loop(e, 0, full, g->lanes, 0, NULL);
-        transform_input(b, reg_advance(e, x, c.i, step[0]), reg_advance(e, to, c.i, step[1]), g->lanes);
+        Loop c = em_loop(e, 0, full, g->in_lanes, 0, NULL);
+        transform_input(b, reg_advance(e, x, c.i, in->stride[1]), reg_advance(e, to, c.i, size), g->in_lanes);
         em_loop_end(e, &c);
     }
     if (full < g->ins)
-        transform_input(b, em_at(e, x, full * step[0]), em_at(e, to, full * step[1]), (int)(g->ins - full));
+        transform_input(b, em_at(e, x, full * in->stride[1]), em_at(e, to, full * size), (int)(g->ins - full));
     em_loop_end(e, &l);
 }
 
 /* n rows of one of the 16 products: v, u and m point at them. */
 static void multiply_rows(const Block *b, int n, Reg v, Reg u, Reg m) {
+    const Winograd *g = b->g;
     Emit *e = b->k->em;
-    int lanes = b->g->lanes, size = n * b->nr;
+    int64_t lanes = g->lanes, width = b->nr * lanes * 4, size = (int64_t)n * b->nr;
+    RegType vec = core_sum(e, g->core, g->lanes);
     Reduction r = {0};
-    reduction_add(&r, b->g->ins, 4, 1);
-    TileSum sum = {.mh = n,
+    reduction_add(&r, g->cells, CELL_BYTES, 1);
+    TileSum sum = {.core = g->core,
+                   .mh = n,
                    .mw = 1,
                    .nr = b->nr,
-                   .lanes = lanes,
-                   .last = lanes,
-                   .step_h = b->g->row_bytes,
+                   .lanes = g->lanes,
+                   .last = g->lanes,
+                   .step_h = g->row_bytes,
                    .panels = true,
-                   .ahead = b->g->ins * b->nr * lanes * 4,
+                   .ahead = winograd_point_rows(g) * width,
                    .reduction = &r};
     Reg acc[MAX_TILE];
-    for (int i = 0; i < size; i++) acc[i] = em_zero(e, em_vec(e, e->f32, lanes));
-    tile_accumulate(e, &sum, v, u, acc);
-    for (int i = 0; i < size; i++) em_store(e, acc[i], em_at(e, m, (int64_t)i * lanes * 4), lanes * 4);
+    for (int i = 0; i < size; i++) {
+        Reg start = em_at(e, u, i % b->nr * lanes * 4);
+        acc[i] = g->core == CORE_F32 ? em_zero(e, vec) : em_load(e, vec, start, g->lanes * 4);
+    }
+    tile_accumulate(e, &sum, v, g->core == CORE_F32 ? u : em_at(e, u, width), acc);
+    for (int i = 0; i < size; i++) em_store(e, acc[i], em_at(e, m, i * lanes * 4), g->lanes * 4);
 }
 
-static void multiply(const Block *b) {
+/* The products of n tiles from number `from` of the block on. */
+static void multiply(const Block *b, Reg from, int64_t n) {
     const Winograd *g = b->g;
     Emit *e = b->k->em;
     int rows, one;
-    tile_pixels(b->k->target, CORE_F32, g->block, 1, b->nr, &rows, &one);
-    int64_t width = (int64_t)b->nr * g->lanes * 4, full = g->block / rows * rows;
+    tile_pixels(b->k->target, g->core, n, 1, b->nr, &rows, &one);
+    int64_t width = (int64_t)b->nr * g->lanes * 4, full = n / rows * rows;
     Loop points = em_loop(e, 0, POINTS, 1, 0, NULL);
-    Reg v = reg_advance(e, b->v, points.i, g->block * g->row_bytes);
-    Reg u = reg_advance(e, b->u, points.i, g->ins * width);
-    Reg m = reg_advance(e, b->m, points.i, g->block * width);
+    Reg v = reg_advance(e, reg_advance(e, b->v, points.i, g->block * g->row_bytes), from, g->row_bytes);
+    Reg u = reg_advance(e, b->u, points.i, winograd_point_rows(g) * width);
+    Reg m = reg_advance(e, b->m, points.i, n * width);
     Loop l = em_loop(e, 0, full, rows, 0, NULL);
     multiply_rows(b, rows, reg_advance(e, v, l.i, g->row_bytes), u, reg_advance(e, m, l.i, width));
     em_loop_end(e, &l);
-    if (full < g->block)
-        multiply_rows(b, (int)(g->block - full), em_at(e, v, full * g->row_bytes), u, em_at(e, m, full * width));
+    if (full < n) multiply_rows(b, (int)(n - full), em_at(e, v, full * g->row_bytes), u, em_at(e, m, full * width));
     em_loop_end(e, &points);
 }
 
@@ -353,15 +314,16 @@ static void finish_pixels(const Block *b, const Reg y[OUT * OUT], int active, co
     }
 }
 
-/* The vector whose first channel is `from`, counted in the panel. m: the tile's place in the first product. */
-static void transform_output(const Block *b, Reg m, const TileAt *t, Reg from, int active) {
+/* The vector whose first channel is `from`, counted in the panel. m: the tile's place in the first product, `step`
+ * bytes before that in the next. */
+static void transform_output(const Block *b, Reg m, int64_t step, const TileAt *t, Reg from, int active) {
     const Winograd *g = b->g;
     Emit *e = b->k->em;
-    RegType vec = em_vec(e, e->f32, g->lanes);
+    RegType vec = core_sum(e, g->core, g->lanes);
     Reg p[POINTS], y[OUT * OUT], at = reg_advance(e, m, from, 4);
-    int64_t step = g->block * b->nr * g->lanes * 4;
     for (int i = 0; i < POINTS; i++) p[i] = em_load(e, vec, em_at(e, at, i * step), g->lanes * 4);
-    apply_both(e, a_matrix, OUT, p, y);
+    winograd_transform(e, a_matrix[0], OUT, IN, p, y);
+    for (int i = 0; g->core != CORE_F32 && i < OUT * OUT; i++) y[i] = em_ashr(e, y[i], em_int(e, vec, 2));
     if (b->bias) {
         Reg bias = em_load(e, vec, reg_advance(e, b->bias, from, 4), g->lanes * 4);
         for (int i = 0; i < OUT * OUT; i++) y[i] = em_add(e, y[i], bias);
@@ -369,20 +331,21 @@ static void transform_output(const Block *b, Reg m, const TileAt *t, Reg from, i
     finish_pixels(b, y, active, t, em_add(e, b->channel, from));
 }
 
-static void finish_panel(const Block *b) {
+static void finish(const Block *b, Reg from, int64_t n) {
     const Winograd *g = b->g;
     Emit *e = b->k->em;
-    int64_t lanes = g->lanes, full = b->nr - (b->last < lanes);
-    Reg count = em_min(e, em_i64(e, g->block), em_sub(e, em_i64(e, g->tiles), b->first));
+    int64_t lanes = g->lanes, width = b->nr * lanes * 4, full = b->nr - (b->last < lanes);
+    Reg first = em_add(e, b->first, from);
+    Reg count = em_min(e, em_i64(e, n), em_sub(e, em_i64(e, g->tiles), first));
     Loop l = em_loop_reg(e, em_i64(e, 0), count, 1, 0, NULL);
-    TileAt t = tile_at(b, em_add(e, b->first, l.i));
-    Reg m = reg_advance(e, b->m, l.i, b->nr * lanes * 4);
+    TileAt t = tile_at(b, em_add(e, first, l.i));
+    Reg m = reg_advance(e, b->m, l.i, width);
     if (full) {
         Loop r = em_loop(e, 0, full * lanes, lanes, 0, NULL);
-        transform_output(b, m, &t, r.i, (int)lanes);
+        transform_output(b, m, n * width, &t, r.i, (int)lanes);
         em_loop_end(e, &r);
     }
-    if (full < b->nr) transform_output(b, m, &t, em_i64(e, full * lanes), b->last);
+    if (full < b->nr) transform_output(b, m, n * width, &t, em_i64(e, full * lanes), b->last);
     em_loop_end(e, &l);
 }
 
@@ -394,10 +357,16 @@ static void emit_panel(Block b, Reg panel, int nr, int last) {
     b.nr = nr;
     b.last = last;
     b.channel = em_mul(e, panel, em_i64(e, width));
-    b.u = reg_advance(e, b.k->pack[g->weights], panel, POINTS * g->ins * width * 4);
+    b.u = reg_advance(e, b.k->pack[g->weights], panel, POINTS * winograd_point_rows(g) * width * 4);
     if (g->bias >= 0) b.bias = reg_advance(e, b.k->pack[g->bias], panel, width * 4);
-    multiply(&b);
-    finish_panel(&b);
+    int64_t full = g->block / g->group * g->group;
+    Loop l = em_loop(e, 0, full, g->group, 0, NULL);
+    multiply(&b, l.i, g->group);
+    finish(&b, l.i, g->group);
+    em_loop_end(e, &l);
+    if (full == g->block) return;
+    multiply(&b, em_i64(e, full), g->block - full);
+    finish(&b, em_i64(e, full), g->block - full);
 }
 
 static void emit_unit(KernelEmit *k, Reg unit) {
