@@ -11,6 +11,9 @@
  * A channel that falls is turned round: its weights in front are negated, or where they cannot be (others read the sum,
  * the type has no such number) the sum is multiplied by -1 for it.
  *
+ * Where several tensors meet in a program (a shortcut), or it goes on from a code to floats, the part up to the code of
+ * one sum is folded; fuse_map joins it with the rest again.
+ *
  * Requires: fuse_map. Keeps: element-wise results to the bit. Breaks: the ladder is no Map until fuse_map runs again.
  */
 #include "passes/pass.h"
@@ -64,21 +67,16 @@ static int differs_along(const Value *v, int rank) {
     return found;
 }
 
-static bool find_operands(Fold *f) {
+/* The axis of the channels is that along which constants differ. */
+static bool find_channels(Fold *f) {
     const Node *m = f->map;
-    f->x = f->axis = -1;
+    f->axis = -1;
     for (int i = 0; i < m->n_in; i++) {
-        if (m->in[i]->constant) {
-            int axis = differs_along(m->in[i], m->out[0]->type.shape.rank);
-            if (axis == -2 || (axis >= 0 && f->axis >= 0 && axis != f->axis))
-                return refuse(f, "its constants differ along several dimensions");
-            if (axis >= 0) f->axis = axis;
-        } else {
-            if (f->x >= 0) return refuse(f, "two tensors meet in it");
-            f->x = i;
-        }
+        int axis = m->in[i]->constant ? differs_along(m->in[i], m->out[0]->type.shape.rank) : -1;
+        if (axis == -2 || (axis >= 0 && f->axis >= 0 && axis != f->axis))
+            return refuse(f, "its constants differ along several dimensions");
+        if (axis >= 0) f->axis = axis;
     }
-    if (f->x < 0 || !elem_is_int(m->in[f->x]->type.elem)) return refuse(f, "it does not begin with integers");
     if (!shape_equal(&m->in[f->x]->type.shape, &m->out[0]->type.shape)) return refuse(f, "its operand is broadcast");
     f->channels = f->axis < 0 ? 1 : m->out[0]->type.shape.dim[f->axis];
     return true;
@@ -402,7 +400,7 @@ static void build(Fold *f) {
 }
 
 static bool fold(Fold *f) {
-    if (!find_operands(f) || !find_levels(f) || !find_sums(f)) return false;
+    if (!find_channels(f) || !find_levels(f) || !find_sums(f)) return false;
     for (int k = 1; k <= f->n; k++) f->thr[k] = NEW_ARRAY(f->scratch, int64_t, f->channels);
     if (!prove_by_order(f) && !prove_by_trying(f)) {
         f->method = FOLD_NONE;
@@ -413,42 +411,94 @@ static bool fold(Fold *f) {
     return true;
 }
 
-static void note(const Fold *f, Report *r, Loc loc, OpId op, bool folded) {
+/* ---- what is folded, and what is said ---------------------------------------------------------------------------- */
+
+static void note(const Node *map, int x, Report *r, FoldNote n) {
+    const Node *layer = map->in[x]->def;
     if (!r) return;
-    FoldNote n = {.loc = f->map->loc,
-                  .method = folded ? f->method : FOLD_NONE,
-                  .kept = f->why,
-                  .levels = f->n + 1,
-                  .channels = f->channels,
-                  .falling = f->falling,
-                  .runs = f->runs};
-    vec_push(r->arena, &report_layer(r, r->arena, loc, op)->folds, n);
+    n.loc = map->loc;
+    vec_push(r->arena, &report_layer(r, r->arena, layer ? layer->loc : map->loc, layer ? layer->op : map->op)->folds,
+             n);
 }
 
-/* A chain that begins with a sum: of a layer, or what pooling made of one. */
-static bool is_candidate(const Node *n) {
-    Elem e = n->out[0] ? n->out[0]->type.elem : 0;
-    if (n->op != OP_Map || !elem_is_int(e) || elem_info[e].bits > 16 || shape_count(&n->out[0]->type.shape) <= 0)
-        return false;
-    for (int i = 0; i < n->n_in; i++)
-        if (!n->in[i]->constant && n->in[i]->type.elem == QCC_I32) return true;
-    return false;
+static void fold_map(Node *map, int x, Ranges *ranges, Report *r) {
+    Arena scratch;
+    arena_open(&scratch);
+    Fold f = {.scratch = &scratch, .ranges = ranges, .map = map, .x = x, .to = map->out[0]->type.elem};
+    bool folded = fold(&f);
+    note(map, x, r,
+         (FoldNote){.method = folded ? f.method : FOLD_NONE,
+                    .kept = f.why,
+                    .levels = f.n + 1,
+                    .channels = f.channels,
+                    .falling = f.falling,
+                    .runs = f.runs});
+    if (folded) build(&f);
+    arena_free(&scratch);
+}
+
+static const char *value_words(Arena *a, const Value *v) {
+    const char *name = *v->name ? v->name : v->def && v->def->loc.node ? v->def->loc.node : "";
+    return arena_printf(a, "'%s'", printable_str(a, name));
+}
+
+/* Why the program has no code of x alone that thresholds could give. */
+static const char *why_kept(Arena *a, const Node *map, int x) {
+    const Value *y = map->out[0];
+    for (int i = 0; i < map->n_in; i++)
+        if (i != x && !map->in[i]->constant)
+            return arena_printf(a, "%s meets them before they are a code, so thresholds would differ with it",
+                                value_words(a, map->in[i]));
+    Text t = {.arena = a};
+    int readers = 0;
+    text_add(&t, "they end in %s", elem_info[y->type.elem].name);
+    if (value_is_output(y)) text_add(&t, ", output %s", value_words(a, y));
+    for (size_t i = 0; i < y->uses.n; i++) {
+        const Loc *l = &y->uses.at[i].node->loc;
+        if (l->index >= 0 && l->index == map->loc.index) continue;
+        text_add(&t, "%s%s", readers++ ? " and " : ", read by ", l->op && *l->op ? printable_str(a, l->op) : "?");
+        if (l->node && *l->node) text_add(&t, " '%s'", printable_str(a, l->node));
+    }
+    return t.s;
+}
+
+/* The next operand from i on that is a sum; n_in if there is none. */
+static int next_sum(const Node *map, int i) {
+    while (i < map->n_in && (map->in[i]->constant || map->in[i]->type.elem != QCC_I32)) i++;
+    return i;
+}
+
+/* It gives a code of a sum and of nothing else. */
+static bool is_code_of(const Node *map, int x) {
+    Elem e = map->out[0]->type.elem;
+    for (int i = 0; i < map->n_in; i++)
+        if (i != x && !map->in[i]->constant) return false;
+    return elem_is_int(e) && elem_info[e].bits <= 16;
+}
+
+/* A program that begins with a sum: of a layer, or what pooling made of one. Codes in its inside are split off first:
+ * those are looked at next, and are joined with the rest again by fuse_map. Returns where to go on. */
+static Node *look_at(Node *map, Ranges *ranges) {
+    Report *r = map->graph->report;
+    Node *next = map->next;
+    int x = next_sum(map, 0);
+    if (x < map->n_in && is_code_of(map, x)) {
+        fold_map(map, x, ranges, r);
+        return next;
+    }
+    for (int i = x; i < map->n_in; i = next_sum(map, i + 1)) {
+        Node *part = map_split(map, i);
+        if (part) return part;
+    }
+    for (; r && x < map->n_in; x = next_sum(map, x + 1))
+        if (is_product(map->in[x]->def)) note(map, x, r, (FoldNote){.kept = why_kept(r->arena, map, x)});
+    return next;
 }
 
 bool pass_fold_ladder(Graph *g, Diags *d) {
     (void)d;
     Ranges ranges = {.arena = g->arena};
-    for (Node *n = g->first, *next; n; n = next) {
-        next = n->next;
-        if (!is_candidate(n)) continue;
-        Arena scratch;
-        arena_open(&scratch);
-        Fold f = {.scratch = &scratch, .ranges = &ranges, .map = n, .to = n->out[0]->type.elem};
-        bool folded = fold(&f);
-        const Node *layer = f.x >= 0 ? n->in[f.x]->def : NULL;
-        note(&f, g->report, layer ? layer->loc : n->loc, layer ? layer->op : n->op, folded);
-        if (folded) build(&f);
-        arena_free(&scratch);
-    }
+    for (Node *n = g->first; n;)
+        n = n->op == OP_Map && shape_count(&n->out[0]->type.shape) > 0 ? look_at(n, &ranges) : n->next;
     return true;
 }

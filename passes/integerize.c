@@ -72,7 +72,7 @@ static const char *codes_str(CodeTable *t, const Value *v) {
     if (v->constant && alphabet_of(v->constant, &al)) return alphabet_str(a, &al);
     Span s = range_span(&t->ranges, v);
     const char *by = s.step > 1 ? arena_printf(a, " by %.0f", s.step) : "";
-    return arena_printf(a, "%s %.0f..%.0f%s", elem_info[v->type.elem].name, s.lo, s.hi, by);
+    return arena_printf(a, "%s %.0f..%.0f%s", elem_info[v->type.elem].name, s.lo + 0.0, s.hi, by);
 }
 
 /* Writes down what layer n has become. */

@@ -21,6 +21,10 @@ void replace_node(Node *n, Value *v);
 bool takes_epilogue(const Node *n);
 /* The program of a Map on integers made shorter by what its operands can be (simplify_map.c); else as it is. */
 const Expr *map_simplified(Ranges *r, Arena *a, const Node *map);
+/* Splits off what a Map makes of its operand x alone, up to a code of fewer bits than x has, through which all of x
+ * goes: that becomes a Map in front, which is returned, and another Map takes the place of this one. NULL, and nothing
+ * is changed, if there is no such code (split_map.c). */
+Node *map_split(Node *map, int x);
 /* A new node in front of n with n's location; to be inferred once its attributes are set. */
 Node *node_before(Node *n, OpId op, int n_in, Value *const *in, int n_out);
 /* Infers the outputs of a node that a pass made or changed; a failure is the pass's fault. */

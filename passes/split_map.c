@@ -71,7 +71,9 @@ static Node *compact_map(Node *before, ExprBuilder *b, X result, int n, Value *c
     return m;
 }
 
-static void split(Node *map, int cut) {
+Node *map_split(Node *map, int x) {
+    int cut = map->n_in < 64 ? narrow_cut(map, x) : -1;
+    if (cut < 0) return NULL;
     Arena *a = map->graph->arena;
     ExprBuilder first = {.arena = a}, rest = {.arena = a};
     Node *code = compact_map(map, &first, copy_program(&first, map, cut, -1, -1), map->n_in, map->in);
@@ -82,6 +84,7 @@ static void split(Node *map, int cut) {
     X result = copy_program(&rest, map, map->expr->n - 1, cut, value);
     Node *m = compact_map(map, &rest, result, map->n_in + 1, in);
     replace_node(map, m->out[0]);
+    return code;
 }
 
 /* The sums of a layer that nobody else reads and that could take the beginning of the program. */
@@ -97,10 +100,7 @@ static bool split_one(Node *map) {
     for (int i = 0; i < map->n_in && sums > 1; i++) {
         if (!is_sum(map, i)) continue;
         sums--;
-        int cut = map->n_in < 64 ? narrow_cut(map, i) : -1;
-        if (cut < 0) continue;
-        split(map, cut);
-        return true;
+        if (map_split(map, i)) return true;
     }
     return false;
 }
