@@ -1,9 +1,8 @@
 /* Files by POSIX. Nothing is allocated while a descriptor is open, since running out of memory would leave it so. */
-#include "base/file.h"
+#include "base/temp.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,9 +186,12 @@ static bool replace_file(const char *path, char *tmp, size_t room, const Content
     mode_t mode = c->from >= 0 && fstat(c->from, &st) == 0 ? st.st_mode & 0777 : 0666;
     int fd = create_beside(path, tmp, room, mode);
     if (fd < 0) return false;
+    Temp beside;
+    temp_add(&beside, tmp, false);
     bool good = write_and_close(fd, c) && rename(tmp, path) == 0;
     int failed = errno;
     if (!good) unlink(tmp);
+    temp_forget(&beside);
     errno = failed;
     return good;
 }
@@ -243,32 +245,6 @@ bool file_copy(Diags *d, const char *from, const char *path) {
     int why = errno;
     if (c.from >= 0) close(c.from);
     return told(d, path, good, why);
-}
-
-/* ---- temporary folders ----------------------------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    remove(path);
-    return 0;
-}
-
-static void remove_dir(void *p) {
-    enum { OPEN_FOLDERS = 8 };
-    nftw(p, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
-}
-
-const char *file_temp_dir(Arena *a, Diags *d) {
-    const char *parent = getenv("TMPDIR");
-    if (!parent || !*parent) parent = "/tmp";
-    char *path = arena_printf(a, "%s/qcc-XXXXXX", parent);
-    if (!mkdtemp(path)) {
-        const char *why = strerror(errno);
-        diag(d, D_FILE_OPEN, loc_of_file(parent), "cannot make a temporary folder here: %s", why);
-        return NULL;
-    }
-    arena_defer(a, remove_dir, path);
-    return path;
 }
 
 /* ---- names ----------------------------------------------------------------------------------------------------- */

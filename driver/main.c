@@ -1,11 +1,13 @@
 /* qcc: parse the command, do the verb, print what was found wrong. */
 #include "driver/driver.h"
 
+#include "base/temp.h"
 #include "ir/op.h"
 #include "quant/scheme.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +106,21 @@ static void hold_streams(void) {
         if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/* Interrupted, it leaves nothing behind, and ends as if it had not noticed. */
+static void leave(int sig) {
+    temp_remove_all();
+    raise(sig);
+}
+
+static void catch_signals(void) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction a = {.sa_handler = leave, .sa_flags = (int)SA_RESETHAND}, old;
+    for (size_t i = 0; i < COUNT_OF(signals); i++) {
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+        sigaction(signals[i], &a, NULL);
+    }
+}
+
 static bool flush_output(Diags *d) {
     bool lost = ferror(stdout);
     errno = 0;
@@ -132,6 +149,7 @@ int main(int argc, char **argv) {
     Diags diags;
     Guard guard;
     hold_streams();
+    catch_signals();
     if (setjmp(*guard_enter(&guard)) != 0) {
         progress_done();
         fputs("qcc: error E002: out of memory\n", stderr);
