@@ -330,3 +330,28 @@ void bits_run(Program *p) {
         try_node(p, &r, &made, n);
     }
 }
+
+/* ---- bits instead of codes --------------------------------------------------------------------------------------- */
+
+static bool reads_words(const Node *n) { return n->op == OP_QXorConv || n->op == OP_QXorMatMul; }
+
+/* Only products of bit-planes read v, and layout can put it where they like. */
+static bool only_words(const Value *v) {
+    if (value_is_output(v)) return false;
+    for (size_t i = 0; i < v->uses.n; i++)
+        if (!reads_words(v->uses.at[i].node) || v->uses.at[i].operand != 0) return false;
+    return true;
+}
+
+bool bits_absorbed(Program *p, Node *n) {
+    if (n->op != OP_QPack) return false;
+    Value *x = n->in[0];
+    Step *maker = x->def ? map_get_ptr(&p->chosen, x->def) : NULL;
+    Bits b = bits_of_node(n);
+    if (!maker || x->def_index != 0 || value_use_count(x) != 1 || !only_words(n->out[0])) return false;
+    if (b.planes > 1 && b.step != 1) return false;
+    if (maker->plan.finish_lanes < 8 || maker->plan.finish_dim != b.axis) return false;
+    maker->planes = n;
+    maker->name = arena_printf(p->arena, "%s_bits__%s", maker->plan.name, p->target->isa);
+    return true;
+}

@@ -109,22 +109,37 @@ static Reg port_table(Program *p, const GraphPort *ports, size_t n) {
     return table(p, n, rows);
 }
 
-static Reg slot_row(Program *p, Ranges *r, const Value *v) {
-    const Storage *s = storage_of(p, v);
+/* What a copy that layout put in is a copy of. */
+static const Value *original(const Program *p, const Value *v) {
+    while (v->def && map_get_ptr(&p->copies, v->def)) v = v->def->in[0];
+    return v;
+}
+
+/* v as it lies in s. */
+static Reg slot_row(Program *p, Ranges *r, const Value *v, const Storage *s, const Bits *b) {
     static const qcc_space spaces[] = {QCC_SPACE_INPUT, QCC_SPACE_OUTPUT, QCC_SPACE_WORK, QCC_SPACE_WORK};
     int rank = v->type.shape.rank;
     int64_t offset = s->offset + (s->buffer->space == SPACE_WORK ? s->buffer->offset : 0);
     return RECORD(p, text_of(p, v->name), u32(p, v->type.elem), u32(p, (uint64_t)rank),
                   i64_array(p, rank, v->type.shape.dim), i64_array(p, rank, s->stride),
                   u32(p, spaces[s->buffer->space]), u32(p, (uint64_t)s->buffer->port), u64(p, (uint64_t)offset),
-                  u32(p, (uint64_t)v->id), u32(p, (uint64_t)code_bits(r, v)), text_of(p, code_text(r, v)));
+                  u32(p, (uint64_t)v->id), u32(p, (uint64_t)code_bits(r, v)), text_of(p, code_text(r, v)),
+                  u32(p, (uint64_t)b->planes), u32(p, (uint64_t)b->axis), u64(p, (uint64_t)b->low),
+                  u64(p, (uint64_t)b->step));
 }
 
-static Reg slot_table(Program *p, Ranges *r, const Node *n, uint32_t *count) {
+/* Of a QPack, which makes bit-planes of its operand, the slot is the operand. */
+static Reg slot_table(Program *p, Ranges *r, const Step *s, uint32_t *count) {
+    const Node *n = s->node;
     Reg *rows = NEW_ARRAY(p->arena, Reg, n->n_out);
     *count = 0;
-    for (int i = 0; i < n->n_out; i++)
-        if (n->out[i]) rows[(*count)++] = slot_row(p, r, n->out[i]);
+    for (int i = 0; i < n->n_out; i++) {
+        const Node *pack = n->op == OP_QPack ? n : i == 0 ? s->planes : NULL;
+        Bits bits = pack ? bits_of_node(pack) : (Bits){0};
+        if (!n->out[i]) continue;
+        const Value *v = original(p, n->op == OP_QPack ? n->in[0] : n->out[i]);
+        rows[(*count)++] = slot_row(p, r, v, storage_of(p, n->out[i]), &bits);
+    }
     return table(p, *count, rows);
 }
 
@@ -138,7 +153,7 @@ int64_t step_bytes(const Step *s) {
     for (int i = 0; i < s->node->n_in; i++)
         if (s->node->in[i] && !s->plan.in[i].packed) sum += type_bytes(&s->node->in[i]->type);
     for (int i = 0; i < s->node->n_out; i++)
-        if (s->node->out[i]) sum += type_bytes(&s->node->out[i]->type);
+        if (s->node->out[i]) sum += type_bytes(&(i == 0 && s->planes ? s->planes : s->node)->out[i]->type);
     for (size_t i = 0; i < s->plan.packs.n; i++) sum += s->plan.packs.at[i].bytes;
     return sum;
 }
@@ -176,7 +191,7 @@ static Reg constant_table(Program *p, Ranges *r, const Step *s, uint32_t *count)
 static Reg step_row(Program *p, Ranges *r, const Step *s) {
     uint32_t n_slots, n_constants;
     Reg names[] = {text_of(p, step_node_name(s)), null_pointer(p)};
-    Reg slots = slot_table(p, r, s->node, &n_slots), constants = constant_table(p, r, s, &n_constants);
+    Reg slots = slot_table(p, r, s, &n_slots), constants = constant_table(p, r, s, &n_constants);
     int width = product_bits(r, s->node);
     return RECORD(p, text_of(p, s->name), table(p, 2, names), s->fn, u64(p, (uint64_t)s->plan.n_tasks),
                   u64(p, (uint64_t)s->plan.macs), u64(p, (uint64_t)(s->plan.macs * width)),

@@ -9,6 +9,7 @@
 
 /* ---- types --------------------------------------------------------------------------------------------------- */
 
+RegType em_int_type(Emit *e, int bits) { return LLVMIntTypeInContext(e->ctx, (unsigned)bits); }
 RegType em_vec(Emit *e, RegType scalar, int lanes) {
     (void)e;
     return lanes == 1 ? scalar : LLVMVectorType(scalar, (unsigned)lanes);

@@ -39,6 +39,7 @@ Emit *em_new(Arena *a, Diags *d, const Target *target, const char *name, int lev
 /* ---- types --------------------------------------------------------------------------------------------------- */
 
 RegType em_vec(Emit *e, RegType scalar, int lanes); /* the scalar itself for one lane */
+RegType em_int_type(Emit *e, int bits);
 RegType em_type(Reg r);
 RegType em_scalar_type(Reg r); /* of a vector's lanes */
 int em_lanes(Reg r);           /* 1 for scalars */

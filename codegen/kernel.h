@@ -76,6 +76,10 @@ typedef struct KernelPlan {
     bool in_place;        /* reads only element i of same-shaped operands before it writes element i */
     bool reads_constants; /* the body depends on constants' data */
     bool fallback;
+    /* All results go through kernel_finish in vectors of finish_lanes along dimension finish_dim, which begin at
+     * multiples of finish_lanes and but for the last are full: the step may be asked to store bit-planes. 0: it may
+     * not. */
+    int finish_lanes, finish_dim;
     void *data; /* the kernel's own */
 } KernelPlan;
 
@@ -86,14 +90,23 @@ void plan_name(KernelPlan *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A number of tasks, at most `units`, each worth having at `ops` vector operations in all (about 5 us a task). */
 int64_t plan_tasks(const KernelPlan *p, int64_t units, int64_t ops);
 
+/* Codes low + step * c stored by the bits of c, as QPack defines it (ir/op.def): of each position of the other
+ * dimensions `planes` runs of `words` words along `axis`. Where there are several planes the step is 1. */
+typedef struct Bits {
+    int planes, axis; /* planes 0: not stored so */
+    int64_t low, step, words;
+} Bits;
+Bits bits_of_node(const Node *pack);
+
 /* Where an operand lies. */
 typedef struct Place {
     Reg base; /* address of element (0, 0, ...) */
     Elem elem;
     Shape shape;
     int64_t stride[MAX_RANK]; /* bytes */
-    int align;                /* of base: a power of two, in bytes */
-    bool slack;               /* QCC_ALIGN bytes behind the last element may be read */
+    Bits bits;  /* of outputs; elem and shape are the codes', stride[bits.axis] goes from word to word: 4 */
+    int align;  /* of base: a power of two, in bytes */
+    bool slack; /* QCC_ALIGN bytes behind the last element may be read */
 } Place;
 
 typedef struct KernelEmit {
@@ -133,7 +146,7 @@ bool place_unit(const Place *p, int dim);
 
 /* The end of every accumulating kernel. v holds `lanes` results (register form of the type before the epilogue) that
  * lie along dimension `dim` of output 0 from idx[] on; the first `active` of them count. Applies the node's epilogue
- * (none: v itself), loading its operands by their broadcast strides, and stores. */
+ * (none: v itself), loading its operands by their broadcast strides, and stores: elements, or bits of out[0].bits. */
 void kernel_finish(KernelEmit *k, Reg v, int active, int dim, const Index *idx);
 /* The epilogue alone; the result is in the register form of the output's element type. */
 Reg kernel_epilogue(KernelEmit *k, Reg v, int active, int dim, const Index *idx);
@@ -141,6 +154,9 @@ Reg kernel_epilogue(KernelEmit *k, Reg v, int active, int dim, const Index *idx)
  * place whose strides are given, in register form. */
 Reg kernel_load(Emit *e, const Place *p, const int64_t *stride, int rank, int lanes, int active, int dim,
                 const Index *idx);
+/* Plane `plane` (0: the least significant) of the codes v (bytes): an integer of as many bits as v has lanes, 0 from
+ * bit `active` on. */
+Reg kernel_plane(Emit *e, const Bits *b, Reg v, int plane, int active);
 /* True if the epilogue keeps f32 in f32 out, or there is none. */
 bool node_epilogue_plain(const Node *n);
 

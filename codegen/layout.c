@@ -367,6 +367,18 @@ static void place_source(Program *p, Value *v) {
     }
 }
 
+/* Codes that are stored as bit-planes lie where these do, which nothing else reads than products of them. */
+static void place_planes(Program *p, const Step *step) {
+    int order[MAX_RANK];
+    const Value *words = step->planes->out[0];
+    Wish w = {.order = bits_of_node(step->planes).axis == 1 ? ORDER_CHANNELS : ORDER_ROWS};
+    add_halos(p, words, &w);
+    copy_order(&words->type, &w, order);
+    Storage s = own_buffer(p, words, order, &w);
+    put(p, words, &s);
+    put(p, step->node->out[0], &s);
+}
+
 static bool place_compute(Program *p, Node *n) {
     Step *step = step_of(p, n);
     for (int i = 0; i < n->n_in; i++) {
@@ -377,6 +389,7 @@ static bool place_compute(Program *p, Node *n) {
         Storage part = view_part(n, storage_of(p, n->out[0]), 0);
         if (!bring(p, n, 0, &part)) return false;
     }
+    if (step->planes) place_planes(p, step);
     for (int i = 0; i < n->n_out; i++) {
         if (!n->out[i] || storage_of(p, n->out[i])) continue;
         Storage s = choose_buffer(p, n->out[i]);

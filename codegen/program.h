@@ -44,6 +44,7 @@ typedef struct Step {
     KernelPlan plan;
     const char *name; /* with "__isa" */
     Blob **packs;     /* per plan.packs */
+    Node *planes;     /* the QPack that output 0 is stored as, which is then no step; NULL: it is stored as it is */
     Reg fn;           /* set by emission */
     bool zero_halo;   /* this step writes first into its output's buffer, which has a halo */
 } Step;
@@ -69,6 +70,8 @@ typedef struct Program {
 
 bool lower_run(Program *p); /* false after diagnostics */
 void bits_run(Program *p);  /* makes integer products bit-serial where the target does them faster so */
+/* While kernels are selected: true if `n` is a QPack whose operand's kernel shall store the bit-planes itself. */
+bool bits_absorbed(Program *p, Node *n);
 /* Makes the epilogue of `n` a Map behind it. */
 void node_unfuse(Program *p, Node *n);
 bool select_run(Program *p); /* chooses kernels for all nodes that compute */

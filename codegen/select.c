@@ -95,6 +95,6 @@ bool select_run(Program *p) {
     bool ok = true;
     forget_ranges(p);
     for (Node *n = p->graph->first; n; n = n->next)
-        if (!node_is_view(n) && !empty(n)) ok = select_node(p, n) && ok;
+        if (!node_is_view(n) && !empty(n) && !bits_absorbed(p, n)) ok = select_node(p, n) && ok;
     return ok;
 }

@@ -23,6 +23,13 @@ static const char *code_str(Driver *dr, uint64_t elements, uint32_t elem, uint32
     return arena_printf(dr->arena, "%s, %u bit%s, %s", what, bits, bits == 1 ? "" : "s", code);
 }
 
+static uint64_t slot_bytes(const qcc_slot *v) {
+    qcc_port port = {.elem = v->planes ? QCC_U32 : v->elem, .rank = v->rank, .dims = v->dims};
+    Type type = port_type(&port);
+    if (v->planes) type.shape.dim[v->axis] = v->planes * ceil_div(v->dims[v->axis], 32);
+    return (uint64_t)type_bytes(&type);
+}
+
 /* What a step reads of constants, and writes. */
 static void print_tensors(Driver *dr, const qcc_step *s) {
     for (uint32_t i = 0; i < s->n_constants; i++) {
@@ -34,11 +41,9 @@ static void print_tensors(Driver *dr, const qcc_step *s) {
     }
     for (uint32_t i = 0; i < s->n_slots; i++) {
         const qcc_slot *v = &s->slots[i];
-        qcc_port port = {.elem = v->elem, .rank = v->rank, .dims = v->dims};
-        Type type = port_type(&port);
-        printf("  %14s  writes %s: %s\n", bytes_str(dr->arena, (uint64_t)type_bytes(&type)),
-               name_or(dr, v->name, "a value"),
-               code_str(dr, (uint64_t)shape_count(&type.shape), v->elem, v->bits, v->code));
+        Shape shape = shape_of((int)v->rank, v->dims);
+        printf("  %14s  writes %s: %s\n", bytes_str(dr->arena, slot_bytes(v)), name_or(dr, v->name, "a value"),
+               code_str(dr, (uint64_t)shape_count(&shape), v->elem, v->bits, v->code));
     }
 }
 

@@ -84,6 +84,17 @@ static const uint8_t *slot_base(const Session *s, const qcc_slot *slot) {
     return slot->space == QCC_SPACE_OUTPUT ? s->out[slot->port] : s->work;
 }
 
+/* The code of element i of dimension slot->axis of a row of bit-planes. */
+static int64_t read_code(const qcc_slot *slot, const uint8_t *row, int64_t i) {
+    int64_t code = 0, words = ceil_div(slot->dims[slot->axis], 32);
+    for (uint32_t p = 0; p < slot->planes; p++) {
+        uint32_t word;
+        memcpy(&word, row + (p * words + i / 32) * slot->strides[slot->axis], sizeof word);
+        code = code * 2 + (word >> i % 32 & 1);
+    }
+    return slot->low + slot->step * code;
+}
+
 /* A dense copy of what a step has stored. */
 static const Tensor *read_slot(Arena *a, const Session *s, const qcc_slot *slot) {
     Type type = {(Elem)slot->elem, shape_of((int)slot->rank, slot->dims)};
@@ -92,12 +103,18 @@ static const Tensor *read_slot(Arena *a, const Session *s, const qcc_slot *slot)
     size_t bytes = (size_t)elem_bytes(type.elem);
     uint8_t *to = tensor_data(t);
     for (int64_t i = 0; i < shape_count(&type.shape); i++) {
-        int64_t rest = i, offset = 0;
+        int64_t rest = i, offset = 0, along = 0;
         for (int d = type.shape.rank - 1; d >= 0; d--) {
-            offset += rest % type.shape.dim[d] * slot->strides[d];
+            int64_t at = rest % type.shape.dim[d];
+            bool packed = slot->planes && d == (int)slot->axis;
+            if (packed) along = at;
+            if (!packed) offset += at * slot->strides[d];
             rest /= type.shape.dim[d];
         }
-        memcpy(to + (size_t)i * bytes, base + offset, bytes);
+        if (slot->planes)
+            tensor_set_int(t, i, read_code(slot, base + offset, along));
+        else
+            memcpy(to + (size_t)i * bytes, base + offset, bytes);
     }
     return t;
 }

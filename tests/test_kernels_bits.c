@@ -2,8 +2,13 @@
  * held against the evaluator, which knows nothing of it. */
 #include "tests/kernel_case.h"
 
+#include "tests/codegen_support.h"
 #include "tests/op_case.h"
 #include "tests/support.h"
+
+#include "ir/expr.h"
+
+#include <string.h>
 
 /* Random words in the feed of the last input, or in a constant. */
 static void fill_words(KernelCase *c, const Tensor *t) {
@@ -28,11 +33,11 @@ static Value *word_weight(KernelCase *c, Shape s) {
 
 static void test_packing(void **state) {
     (void)state;
-    static const int64_t counts[] = {1, 8, 31, 32, 33, 64, 65, 100, 160};
+    static const int64_t lengths[] = {1, 8, 31, 32, 33, 64, 65, 100, 160};
     KernelCase *c = kernel_case_new();
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        Value *image = kernel_input(c, QCC_U8, DIMS(2, counts[i], 3, 4)),
-              *rows = kernel_input(c, QCC_I8, DIMS(5, counts[i]));
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        Value *image = kernel_input(c, QCC_U8, DIMS(2, lengths[i], 3, 4)),
+              *rows = kernel_input(c, QCC_I8, DIMS(5, lengths[i]));
         kernel_node(c, OP_QPack, "axis=1 planes=3", 1, image);
         kernel_node(c, OP_QPack, "axis=-1 planes=2 low=-8", 1, rows);
         kernel_node(c, OP_QPack, "axis=1 planes=4 low=-8", 1, rows);
@@ -132,12 +137,195 @@ static void test_bit_serial(void **state) {
     }
 }
 
+/* ---- codes written as bit-planes by the kernel that computes them -------------------------------------------------
+ */
+
+/* low + step * the number of `levels` thresholds (per channel, along dimension `dim`) that a result of v's node
+ * reaches, as the node's epilogue. */
+typedef struct Ladder {
+    Elem elem;
+    int levels, low, step, planes;
+} Ladder;
+
+static const Ladder ladders[] = {
+    {QCC_U8, 1, 0, 1, 1}, {QCC_I8, 1, -1, 2, 1}, {QCC_U8, 3, 0, 1, 2}, {QCC_I8, 2, -1, 1, 2}, {QCC_I8, 7, -4, 1, 3},
+};
+
+static Value *laddered(KernelCase *c, Value *v, int dim, const Ladder *l) {
+    Node *n = v->def;
+    ExprBuilder b = {.arena = &c->arena};
+    Shape s = {.rank = v->type.shape.rank - dim, .dim = {v->type.shape.dim[dim], 1, 1, 1}};
+    X sum = x_const_int(&b, l->elem, 0), in = x_in(&b, 0, v->type.elem);
+    n->epilogue_in = n->n_in;
+    for (int i = 0; i < l->levels; i++) {
+        node_add_in(n, kernel_weight(c, v->type.elem, s));
+        X above = x_2(&b, X_LE, x_in(&b, i + 1, v->type.elem), in);
+        sum = x_2(&b, X_ADD, sum, x_cast(&b, l->elem, above));
+    }
+    sum = x_2(&b, X_MUL, sum, x_const_int(&b, l->elem, l->step));
+    n->expr = x_finish(&b, x_2(&b, X_ADD, sum, x_const_int(&b, l->elem, l->low)), l->levels + 1);
+    v->type.elem = l->elem;
+    return v;
+}
+
+static Value *planes_of(KernelCase *c, Value *v, int axis, const Ladder *l) {
+    const char *attrs = arena_printf(&c->arena, "axis=%d planes=%d low=%d step=%d", axis, l->planes, l->low, l->step);
+    return kernel_inner(c, OP_QPack, attrs, v);
+}
+
+/* A convolution with a halo of the codes of v, which reads every bit of their words. */
+static void read_image(KernelCase *c, Value *v, const Ladder *l) {
+    Value *words = planes_of(c, v, 1, l);
+    const char *attrs = arena_printf(&c->arena, "pads=1,0,1,2 x_planes=%d", l->planes);
+    kernel_node(c, OP_QXorConv, attrs, 1, words, word_weight(c, DIMS(3, words->type.shape.dim[1] / l->planes, 2, 3)));
+}
+
+static void read_rows(KernelCase *c, Value *v, const Ladder *l) {
+    Value *words = planes_of(c, v, -1, l);
+    int64_t n = words->type.shape.dim[words->type.shape.rank - 1] / l->planes;
+    kernel_node(c, OP_QXorMatMul, arena_printf(&c->arena, "a_planes=%d", l->planes), 1, words,
+                word_weight(c, DIMS(n, 3)));
+}
+
+static void test_bits_of_products(void **state) {
+    (void)state;
+    KernelCase *c = kernel_case_new();
+    for (int64_t n = 1; n <= 130; n++) {
+        const Ladder *l = &ladders[n % (int64_t)COUNT_OF(ladders)];
+        int64_t rows = n % 5 == 3 ? 13 : 1 + n % 2;
+        Value *v;
+        if (n % 3 == 0)
+            v = kernel_inner(c, OP_QXorMatMul, NULL, word_input(c, DIMS(rows, 1)), word_weight(c, DIMS(1, n)));
+        else if (n % 3 == 1)
+            v = kernel_inner(c, OP_QMatMul, NULL, kernel_input(c, QCC_U8, DIMS(2, rows, 6)),
+                             kernel_weight(c, QCC_I8, DIMS(6, n)));
+        else
+            v = kernel_inner(c, OP_MatMul, NULL, kernel_input(c, QCC_F32, DIMS(rows, 3)),
+                             kernel_weight(c, QCC_F32, DIMS(3, n)));
+        read_rows(c, laddered(c, v, v->type.shape.rank - 1, l), l);
+    }
+    kernel_case_check(c);
+}
+
+/* Around each number of lanes and each word's end, in one or several panels. */
+static const int64_t counts[] = {1,  5,  7,  8,  9,  12, 15, 16, 17, 23, 24,  25,  31,  32,  33,  39,
+                                 40, 47, 48, 49, 56, 63, 64, 65, 80, 96, 100, 112, 127, 128, 129, 130};
+
+static void test_bits_of_convolutions(void **state) {
+    (void)state;
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        const Ladder *l = &ladders[i % COUNT_OF(ladders)];
+        Value *v;
+        if (i % 3 == 0)
+            v = kernel_inner(c, OP_QXorConv, "pads=1,1,1,1", word_input(c, DIMS(2, 2, 5, 6)),
+                             word_weight(c, DIMS(counts[i], 2, 3, 3)));
+        else if (i % 3 == 1)
+            v = kernel_inner(c, OP_QConv, "strides=1,2", kernel_input(c, QCC_I8, DIMS(1, 5, 6, 17)),
+                             kernel_weight(c, QCC_I8, DIMS(counts[i], 5, 2, 3)));
+        else
+            v = kernel_inner(c, OP_Conv, NULL, kernel_input(c, QCC_F32, DIMS(1, 3, 4, 5)),
+                             kernel_weight(c, QCC_F32, DIMS(counts[i], 3, 1, 2)));
+        read_image(c, laddered(c, v, 1, l), l);
+    }
+    kernel_case_check(c);
+}
+
+static void test_bits_of_groups(void **state) {
+    (void)state;
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        const Ladder *l = &ladders[i % COUNT_OF(ladders)];
+        int64_t groups = i % 2 ? 2 : counts[i], n = counts[i] * (i % 2 ? 2 : 1);
+        Value *v = kernel_inner(c, OP_QConv, arena_printf(&c->arena, "pads=1,1,1,1 group=%d", (int)groups),
+                                kernel_input(c, QCC_U8, DIMS(1, 3 * groups, 3, 4)),
+                                kernel_weight(c, QCC_I8, DIMS(n, 3, 3, 3)));
+        read_image(c, laddered(c, v, 1, l), l);
+        Value *one = kernel_inner(c, OP_QConv, arena_printf(&c->arena, "group=%d", (int)counts[i]),
+                                  kernel_input(c, QCC_U8, DIMS(2, counts[i], 3, 4)),
+                                  kernel_weight(c, QCC_I8, DIMS(counts[i], 1, 2, 2)));
+        read_image(c, laddered(c, one, 1, l), l);
+    }
+    kernel_case_check(c);
+}
+
+static void test_bits_of_pools(void **state) {
+    (void)state;
+    static const Ladder octal = {QCC_U8, 7, 0, 1, 3}, deep = {QCC_I8, 15, -8, 1, 5};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        const Ladder *l = i % 2 ? &deep : &octal;
+        Value *x = kernel_input(c, l->elem, DIMS(1, counts[i], 6, 7));
+        read_image(c, kernel_inner(c, OP_MaxPool, "kernel_shape=2,3 strides=2,1 pads=1,0,0,1", x), l);
+        Value *mean =
+            kernel_inner(c, OP_AveragePool, "kernel_shape=2,2", kernel_input(c, QCC_F32, DIMS(1, counts[i], 3, 3)));
+        read_image(c, laddered(c, mean, 1, &ladders[0]), &ladders[0]);
+    }
+    kernel_case_check(c);
+}
+
+/* Chains on larger images, where steps are shared out and tiles are ragged. */
+static void test_bits_of_tasks(void **state) {
+    (void)state;
+    static const int64_t channels[] = {64, 48, 40, 72, 130};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(channels); i++) {
+        const Ladder *l = &ladders[i % COUNT_OF(ladders)];
+        Value *v = kernel_inner(c, OP_QXorConv, "pads=1,1,1,1", word_input(c, DIMS(1, 4, 27, 29)),
+                                word_weight(c, DIMS(channels[i], 4, 3, 3)));
+        read_image(c, laddered(c, v, 1, l), l);
+    }
+    kernel_case_check(c);
+}
+
+static int steps_named(KernelCase *c, const char *cpu, const char *part) {
+    CodegenOptions o = test_options;
+    o.cpu = cpu;
+    CompiledModel m = compile_graph(&c->arena, c->graph, &o);
+    int n = 0;
+    for (uint32_t i = 0; i < m.model->n_steps; i++) n += strstr(m.model->steps[i].kernel, part) != NULL;
+    return n;
+}
+
+static KernelCase *chain_of(bool output, bool again) {
+    KernelCase *c = kernel_case_new();
+    Value *v = kernel_inner(c, OP_QConv, NULL, kernel_input(c, QCC_U8, DIMS(1, 8, 5, 5)),
+                            kernel_weight(c, QCC_I8, DIMS(40, 8, 3, 3)));
+    read_image(c, laddered(c, v, 1, &ladders[2]), &ladders[2]);
+    if (output) graph_output(c->graph, "codes", v);
+    if (again) kernel_node(c, OP_MaxPool, "kernel_shape=2,2", 1, v);
+    return c;
+}
+
+/* Who stores what: bits where only a product of bits reads them and vectors are wide enough. */
+static void test_who_packs(void **state) {
+    (void)state;
+#ifdef __x86_64__
+    static const struct {
+        bool output, again;
+        const char *cpu;
+        int bits, packs;
+    } cases[] = {{false, false, "x86-64-v3", 1, 0},
+                 {false, false, "x86-64-v4", 1, 0},
+                 {false, false, "x86-64-v2", 0, 1},
+                 {true, false, "x86-64-v3", 0, 1},
+                 {false, true, "x86-64-v3", 0, 1}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        KernelCase *c = chain_of(cases[i].output, cases[i].again);
+        assert_int_equal(steps_named(c, cases[i].cpu, "_bits__"), cases[i].bits);
+        assert_int_equal(steps_named(c, cases[i].cpu, "pack_"), cases[i].packs);
+        kernel_case_check(c);
+    }
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_packing),
-        cmocka_unit_test(test_convolutions),
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_bit_serial),
+        cmocka_unit_test(test_packing),          cmocka_unit_test(test_convolutions),
+        cmocka_unit_test(test_products),         cmocka_unit_test(test_bit_serial),
+        cmocka_unit_test(test_bits_of_products), cmocka_unit_test(test_bits_of_convolutions),
+        cmocka_unit_test(test_bits_of_groups),   cmocka_unit_test(test_bits_of_pools),
+        cmocka_unit_test(test_bits_of_tasks),    cmocka_unit_test(test_who_packs),
     };
     return TEST_RUN(tests);
 }

@@ -110,6 +110,8 @@ bool plan_conv_dense(KernelPlan *p) {
     p->n_tasks = plan_tasks(p, sweep_units(p->target, &s), results * rounds_of(c) * c->x_planes / c->lanes);
     const char *core = core_name(c->core);
     if (c->core == CORE_XOR) core = arena_printf(p->arena, "w%da%d", c->w_planes, c->x_planes);
+    if (c->w.group == 1 || c->channels % c->lanes == 0) p->finish_lanes = c->lanes;
+    p->finish_dim = 1;
     plan_name(p, "conv%dx%d_%s_%dx%d", (int)c->w.kernel[1], (int)c->w.kernel[2], core, c->nr, c->lanes);
     return true;
 }

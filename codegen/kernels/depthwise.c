@@ -72,6 +72,8 @@ bool plan_conv_depthwise(KernelPlan *p) {
     }
     p->macs = shape_count(&n->out[0]->type.shape) * d->w.kernel[0] * d->w.kernel[1] * d->w.kernel[2] * d->inputs;
     p->n_tasks = plan_tasks(p, d->images * d->w.out[0] * d->w.out[1], 2 * p->macs / d->lanes);
+    p->finish_lanes = d->lanes;
+    p->finish_dim = 1;
     plan_name(p, "depthwise%dx%d_%s_%d", (int)d->w.kernel[1], (int)d->w.kernel[2], elem_info[n->in[0]->type.elem].name,
               d->lanes);
     return true;

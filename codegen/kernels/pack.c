@@ -7,73 +7,51 @@
 
 enum { WORD_BITS = 32, WORD_BYTES = 4, GROUP_WORDS = 2 };
 
-typedef struct Packing {
-    int axis, planes;
-    int64_t low, n, words;
-} Packing;
-
 bool plan_pack_bits(KernelPlan *p) {
     const Node *n = p->node;
     const Type *x = &n->in[0]->type;
-    Packing *q = NEW(p->arena, Packing);
-    int64_t axis = node_int(n, "axis");
+    Bits *q = NEW(p->arena, Bits);
+    *q = bits_of_node(n);
     p->data = q;
-    q->axis = (int)(axis < 0 ? axis + x->shape.rank : axis);
-    q->planes = (int)node_int(n, "planes");
-    q->low = node_int(n, "low");
-    q->n = x->shape.dim[q->axis];
-    q->words = ceil_div(q->n, WORD_BITS);
-    if (node_int(n, "step") != 1 && q->planes != 1) return false;
+    if (q->step != 1 && q->planes != 1) return false;
     p->in[0].unit = p->out[0].unit = true;
     p->in[0].unit_dim = p->out[0].unit_dim = q->axis;
     if (q->axis == 1 && x->shape.rank > 2) p->in[0].order = p->out[0].order = ORDER_CHANNELS;
-    int64_t positions = shape_count(&x->shape) / q->n;
+    int64_t positions = shape_count(&x->shape) / x->shape.dim[q->axis];
     p->n_tasks = plan_tasks(p, positions / x->shape.dim[x->shape.rank - 1], positions * q->words * (1 + q->planes));
     plan_name(p, "pack_%d", q->planes);
     return true;
 }
 
-/* The word of plane `plane` (0: the least significant) of the vector x, whose lanes from `active` on count as 0. */
-static Reg mask_of(Emit *e, const Packing *q, Reg x, int plane, int active) {
-    RegType t = em_type(x);
-    int lanes = em_lanes(x);
-    Reg set = q->planes == 1
-                  ? em_compare(e, CMP_NE, x, em_int(e, t, q->low))
-                  : em_compare(e, CMP_NE, em_and(e, em_sub(e, x, em_int(e, t, q->low)), em_int(e, t, 1 << plane)),
-                               em_zero(e, t));
-    Reg word = em_bitcast(e, set, lanes == WORD_BITS ? e->i32 : e->i64);
-    if (active == lanes) return word;
-    return em_and(e, word, em_int(e, em_type(word), (int64_t)(((uint64_t)1 << active) - 1)));
-}
-
 /* Words [word, word + n) of all planes at one position. */
 static void pack_group(KernelEmit *k, Reg from, Reg to, Index word, int n, int active) {
-    const Packing *q = k->plan->data;
+    const Bits *q = k->plan->data;
     Emit *e = k->em;
     int lanes = n * WORD_BITS;
     Reg at = em_address(e, from, 1, &word, (int64_t[]){WORD_BITS});
     Reg x = em_load_part(e, em_vec(e, e->i8, lanes), at, 1, active);
     Reg base = em_address(e, to, 1, &word, (int64_t[]){WORD_BYTES});
     for (int p = 0; p < q->planes; p++)
-        em_store(e, mask_of(e, q, x, q->planes - 1 - p, active), em_at(e, base, p * q->words * WORD_BYTES), WORD_BYTES);
+        em_store(e, kernel_plane(e, q, x, q->planes - 1 - p, active), em_at(e, base, p * q->words * WORD_BYTES),
+                 WORD_BYTES);
 }
 
 static void pack_position(KernelEmit *k, Reg from, Reg to) {
-    const Packing *q = k->plan->data;
+    const Bits *q = k->plan->data;
     Emit *e = k->em;
-    int64_t full = q->n / (GROUP_WORDS * WORD_BITS) * GROUP_WORDS;
+    int64_t n = k->in[0].shape.dim[q->axis], full = n / (GROUP_WORDS * WORD_BITS) * GROUP_WORDS;
     if (full) {
         Loop l = em_loop(e, 0, full, GROUP_WORDS, 0, NULL);
         pack_group(k, from, to, index_reg(l.i), GROUP_WORDS, GROUP_WORDS * WORD_BITS);
         em_loop_end(e, &l);
     }
     for (int64_t w = full; w < q->words; w++)
-        pack_group(k, from, to, index_const(w), 1, (int)i64_min(WORD_BITS, q->n - w * WORD_BITS));
+        pack_group(k, from, to, index_const(w), 1, (int)i64_min(WORD_BITS, n - w * WORD_BITS));
 }
 
 /* Positions are counted by the dimensions but the axis; the innermost of them is a loop within a task's share. */
 void emit_pack_bits(KernelEmit *k) {
-    const Packing *q = k->plan->data;
+    const Bits *q = k->plan->data;
     const Place *x = &k->in[0], *y = &k->out[0];
     Emit *e = k->em;
     int rank = x->shape.rank, inner = q->axis == rank - 1 ? rank - 2 : rank - 1;

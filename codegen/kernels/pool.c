@@ -39,6 +39,8 @@ static bool plan_pool(KernelPlan *p, Pool *l) {
     for (int i = 0; i < p->node->n_out; i++) p->out[i].order = ORDER_CHANNELS;
     wish_channels(p);
     p->n_tasks = plan_tasks(p, rows, 2 * rows * l->w.out[2] * taps * ceil_div(l->channels, l->lanes));
+    p->finish_lanes = l->lanes;
+    p->finish_dim = 1;
     plan_name(p, "%s%dx%d_%s_%d", l->max ? "maxpool" : "averagepool", (int)l->w.kernel[1], (int)l->w.kernel[2],
               elem_info[n->in[0]->type.elem].name, l->lanes);
     return true;

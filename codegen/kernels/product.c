@@ -154,6 +154,8 @@ bool plan_product(KernelPlan *kp) {
     if (p->dim_n >= 0) {
         kp->out[0].unit = true;
         kp->out[0].unit_dim = p->dim_n;
+        kp->finish_lanes = p->lanes;
+        kp->finish_dim = p->dim_n;
     }
     SweepShape s = product_shape(n, p);
     int64_t results = s.outer * p->m * p->n;

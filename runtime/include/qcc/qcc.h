@@ -65,7 +65,10 @@ typedef struct qcc_frame {
 typedef enum qcc_space { QCC_SPACE_INPUT, QCC_SPACE_OUTPUT, QCC_SPACE_WORK } qcc_space;
 
 /* Where a value lies after the step that made it, for tools that look inside: element (i0, i1, ...) is at
- * base + offset + sum(i_k * strides[k]) bytes. */
+ * base + offset + sum(i_k * strides[k]) bytes. Where planes is not 0 the elements are codes low + step * c whose c are
+ * stored by their bits, in words of 32 bits that stand in place of the elements of dimension axis, each plane's words
+ * after those of the plane above: bit j of c of element i is bit i % 32 of word (planes - 1 - j) * ceil(dims[axis] /
+ * 32) + i / 32. */
 typedef struct qcc_slot {
     const char *name; /* of the ONNX tensor */
     uint32_t elem, rank;
@@ -75,6 +78,8 @@ typedef struct qcc_slot {
     uint32_t value;   /* its number in the graph that was compiled: the same each time that is done in the same way */
     uint32_t bits;    /* that tell its values apart, as far as is proved: at most those of elem */
     const char *code; /* integers: what they are, as "0..3" */
+    uint32_t planes, axis;
+    int64_t low, step;
 } qcc_slot;
 
 /* A constant that a step reads. */
