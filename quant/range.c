@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { MOST_DEPTH = 200 };
+enum { MOST_DEPTH = 400 }; /* a quantizer of 255 thresholds is a sum of as many */
 
 /* ---- element-wise programs ------------------------------------------------------------------------------------ */
 

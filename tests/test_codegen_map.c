@@ -152,7 +152,39 @@ static void compiled_programs_give_the_evaluators_bits(void **state) {
     }
 }
 
+/* A transposed operand is read in tiles, others beside it in rows, however many there are. */
+static void many_operands_beside_a_transposed_one(void **state) {
+    enum { MANY = 60 };
+    (void)state;
+    Arena a = {0};
+    Random r = {7};
+    const Tensor *in[MANY];
+    Value *v[MANY];
+    Graph *g = graph_new(&a, NULL, "many");
+    Diags d;
+    diags_init(&d, &a);
+    ExprBuilder b = {.arena = &a};
+    for (int i = 0; i < MANY; i++) {
+        Type t = {QCC_F32, i ? shape_of(2, (int64_t[]){1, 16}) : shape_of(2, (int64_t[]){16, 24})};
+        v[i] = graph_input(g, arena_printf(&a, "in%d", i), t);
+        in[i] = random_tensor(&a, &r, t, true);
+    }
+    Node *turned = graph_node(g, NULL, OP_Transpose, LOC_NONE, 1, v, 1);
+    node_set_ints(turned, "perm", 2, (int64_t[]){1, 0});
+    assert_true(node_infer(&d, turned));
+    v[0] = turned->out[0];
+    X sum = x_in(&b, 0, QCC_F32);
+    for (int i = 1; i < MANY; i++) sum = x_2(&b, X_ADD, sum, x_in(&b, i, QCC_F32));
+    Node *m = graph_node(g, NULL, OP_Map, LOC_NONE, MANY, v, 1);
+    m->out[0]->type = v[0]->type;
+    m->expr = x_finish(&b, sum, MANY);
+    graph_output(g, "out", m->out[0]);
+    check_graph(&a, g, in, &test_options, 0);
+    arena_free(&a);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(compiled_programs_give_the_evaluators_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(compiled_programs_give_the_evaluators_bits),
+                                       cmocka_unit_test(many_operands_beside_a_transposed_one)};
     return TEST_RUN(tests);
 }

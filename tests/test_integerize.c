@@ -117,6 +117,17 @@ TEST(binary_idioms) {
     becomes(c, y, OP_QConv, 4, OP_Conv);
 }
 
+/* Thresholds of 8 bits, one after the other, as a quantizer with learned ones has them. */
+TEST(many_thresholds) {
+    OPEN;
+    Value *x = input(c, DIMS(1, 2, 4, 4)), *y = number(c, 0);
+    for (int k = 0; k < 255; k++) {
+        Value *passed = NODE(c, Greater, NULL, x, number(c, (double)k / 20 - 6));
+        y = NODE(c, Add, NULL, y, NODE(c, Where, NULL, passed, number(c, 1), number(c, 0)));
+    }
+    becomes(c, NODE(c, Conv, NULL, y, weights(c, DIMS(2, 2, 1, 1), 1, 1)), OP_QConv, 1, OP_Conv);
+}
+
 /* What moves elements does so on integers: no Conv is left, and every one of these has integer operands. */
 TEST(movement) {
     OPEN;
@@ -204,6 +215,7 @@ int main(void) {
         cmocka_unit_test(gemm_of_all_kinds),
         cmocka_unit_test(product_of_activations),
         cmocka_unit_test(binary_idioms),
+        cmocka_unit_test(many_thresholds),
         cmocka_unit_test(movement),
         cmocka_unit_test(shortcuts),
         cmocka_unit_test(averages),

@@ -165,7 +165,7 @@ enum { MAX_TILE = 16, MAX_CROSSED = 2, LEAST_TILE = 4 };
 typedef struct Cross {
     Row *row;
     int size;       /* rows and columns of a tile */
-    unsigned which; /* bit set of crossed operands */
+    uint64_t which; /* bit set of crossed operands */
     Reg tile[MAX_OPERANDS];
 } Cross;
 
@@ -188,9 +188,9 @@ static int crossed_dim(const Nest *n, const NestWork *w) {
     return found;
 }
 
-static unsigned crossed_operands(const Nest *n, const NestWork *w) {
-    unsigned set = 0;
-    for (int k = 0; k < n->n_in; k++) set |= (unsigned)is_crossed(n, w, k) << k;
+static uint64_t crossed_operands(const Nest *n, const NestWork *w) {
+    uint64_t set = 0;
+    for (int k = 0; k < n->n_in; k++) set |= (uint64_t)is_crossed(n, w, k) << k;
     return set;
 }
 
