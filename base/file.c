@@ -247,6 +247,12 @@ bool file_copy(Diags *d, const char *from, const char *path) {
     return told(d, path, good, why);
 }
 
+void file_names_add(FileNames *f, const char *path) {
+    for (size_t i = 0; f && i < f->v.n; i++)
+        if (strcmp(f->v.at[i], path) == 0) return;
+    if (f) vec_push(f->arena, &f->v, (const char *)arena_str(f->arena, path));
+}
+
 /* ---- names ----------------------------------------------------------------------------------------------------- */
 
 const char *path_base(const char *path) {

@@ -9,6 +9,14 @@ typedef struct FileView {
     size_t bytes;
 } FileView;
 
+/* Names of files, each once. */
+typedef struct FileNames {
+    Arena *arena;
+    VEC(const char *) v;
+} FileNames;
+/* The name is copied. Nothing is done if f is NULL. */
+void file_names_add(FileNames *f, const char *path);
+
 bool file_map(Arena *a, Diags *d, const char *path, FileView *out);
 /* Regular file `name` (relative, no "..", no link that leaves `dir`) inside folder `dir`. On refusal *why says it. */
 bool file_map_inside(Arena *a, const char *dir, const char *name, FileView *out, const char **why);

@@ -1,8 +1,10 @@
 # qcc_add_model(<target> MODEL <file.onnx> [NAME <name>] [FLAGS <flag>...] [STATIC|SHARED|OBJECT])
 #
-# Compiles a model when it is newer than what was made of it, links it into <target> and lets <target> include
+# Compiles a model when it, or what else was read for it (external data, files of --const or --calibrate), is newer than
+# what was made of it, links it into <target> and lets <target> include
 # "<name>.h". NAME defaults to the file's name as a C identifier. OBJECT (the default) links the object file itself, STATIC
 # makes an archive of it, SHARED a library that <target> finds at run time in the build folder.
+cmake_policy(SET CMP0116 NEW) # names in the file of DEPFILE are as the compiler wrote them
 function(qcc_add_model target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "STATIC;SHARED;OBJECT" "MODEL;NAME" "FLAGS")
   if(NOT arg_MODEL)
@@ -27,8 +29,10 @@ function(qcc_add_model target)
   endif()
   add_custom_command(
     OUTPUT "${output}" "${dir}/${arg_NAME}.h"
-    COMMAND qcc::qcc "${model}" ${mode} -o "${output}" "--header=${dir}/${arg_NAME}.h" "--name=${arg_NAME}" ${arg_FLAGS}
+    COMMAND qcc::qcc "${model}" ${mode} -o "${output}" "--header=${dir}/${arg_NAME}.h" "--name=${arg_NAME}"
+      "--depfile=${output}.d" ${arg_FLAGS}
     DEPENDS "${model}" qcc::qcc
+    DEPFILE "${output}.d"
     COMMENT "Compiling model ${arg_NAME}"
     VERBATIM)
   add_custom_target(${target}_${arg_NAME}_model DEPENDS "${output}" "${dir}/${arg_NAME}.h")

@@ -76,6 +76,7 @@ static bool take_npz(Reading *r, const char *path) {
 }
 
 static bool take_file(Reading *r, const char *path) {
+    file_names_add(&r->dr->cmd.read, path);
     if (ends_with(path, ".npz")) return take_npz(r, path);
     int input = find_input(r, path_stem(r->dr->arena, path));
     if (input < 0 && r->g->inputs.n == 1) input = 0;
@@ -119,6 +120,7 @@ static bool take_folder(Reading *r, const char *path, int depth) {
     }
     Arena *own = arena_nested(a);
     arena_defer(own, close_folder, dir);
+    file_names_add(&r->dr->cmd.read, path);
     for (struct dirent *e; (e = readdir(dir));)
         if (wanted(e->d_name)) vec_push(a, &names, (const char *)arena_printf(a, "%s/%s", path, e->d_name));
     arena_free(own);

@@ -28,7 +28,9 @@ bool command_count(Driver *dr, OptId id, int64_t lo, int64_t hi, int64_t otherwi
     return false;
 }
 
-static bool writes(OptId id) { return id == O_OUTPUT || id == O_HEADER || id == O_REPORT || id == O_RUN_OUTPUT; }
+static bool writes(OptId id) {
+    return id == O_OUTPUT || id == O_HEADER || id == O_REPORT || id == O_RUN_OUTPUT || id == O_DEPFILE;
+}
 
 /* False after a diagnostic if an option names a file to write that is the model, or is what another one writes. */
 static bool check_outputs(Driver *dr, const char *model) {
@@ -130,6 +132,20 @@ static bool bind_option(Driver *dr, const OptValue *o, Bindings *b) {
     return true;
 }
 
+/* False after a diagnostic if a dimension of size 0 leaves an output without elements. */
+static bool outputs_hold(Diags *d, const Graph *g, const ImportOptions *o) {
+    for (size_t i = 0; i < o->n_dims; i++) {
+        if (o->dims[i].size) continue;
+        for (size_t k = 0; k < g->outputs.n; k++) {
+            if (shape_count(&g->outputs.at[k].value->type.shape)) continue;
+            diag(d, D_USAGE, LOC_NONE, "--dim=%s=0 leaves output '%s' without elements", o->dims[i].name,
+                 g->outputs.at[k].name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static Graph *import_batch(Driver *dr, Diags *d, const char *path, int64_t batch) {
     Bindings b = {0};
     for (size_t i = 0; i < dr->cmd.opts.n; i++)
@@ -141,8 +157,11 @@ static Graph *import_batch(Driver *dr, Diags *d, const char *path, int64_t batch
                        .dims = b.dims.at,
                        .shapes = b.shapes.at,
                        .consts = b.consts.at,
-                       .batch = batch};
-    return onnx_import(dr->arena, d, path, &o);
+                       .batch = batch,
+                       .read = &dr->cmd.read};
+    file_names_add(&dr->cmd.read, path);
+    Graph *g = onnx_import(dr->arena, d, path, &o);
+    return g && outputs_hold(d, g, &o) ? g : NULL;
 }
 
 Graph *import_graph(Driver *dr, const char *path) { return import_batch(dr, dr->diags, path, 1); }
@@ -364,12 +383,36 @@ static bool check_quantizing(Driver *dr) {
     return true;
 }
 
+/* A name as make reads it. */
+static void add_name(Text *t, const char *s) {
+    for (; *s; s++) {
+        if (*s == ' ' || *s == '#') text_add(t, "\\");
+        if (*s == '$') text_add(t, "$");
+        text_put(t, s, 1);
+    }
+}
+
+/* To where --depfile says: what `output` was made from. */
+static bool write_depfile(Driver *dr, const char *output) {
+    const char *path = command_get(&dr->cmd, O_DEPFILE);
+    if (!path) return true;
+    Text t = {.arena = dr->arena};
+    add_name(&t, output);
+    text_add(&t, ":");
+    for (size_t i = 0; i < dr->cmd.read.v.n; i++) {
+        text_add(&t, " \\\n  ");
+        add_name(&t, dr->cmd.read.v.at[i]);
+    }
+    text_add(&t, "\n");
+    return file_write(dr->diags, path, t.s, t.n);
+}
+
 bool compile_verb(Driver *dr) {
     const char *path = single_file(dr);
     if (!path || !check_quantizing(dr)) return false;
     const char *output = command_get(&dr->cmd, O_OUTPUT);
     EmitKind kind;
-    if (wants_onnx(dr, output)) return export_verb(dr);
+    if (wants_onnx(dr, output)) return export_verb(dr) && write_depfile(dr, output);
     if (!choose_kind(dr, output, &kind)) return false;
     if (!output) output = arena_printf(dr->arena, "%s%s", path_stem(dr->arena, path), kind_suffix(kind));
     const char *header = command_get(&dr->cmd, O_HEADER);
@@ -380,7 +423,7 @@ bool compile_verb(Driver *dr) {
     Graph *g = load_graph(dr, path);
     if (!g) return false;
     CompileReport report = {0};
-    if (!compile_graph(dr, g, kind, output, header, &report)) return false;
+    if (!compile_graph(dr, g, kind, output, header, &report) || !write_depfile(dr, output)) return false;
     progress_done();
     if (command_has(&dr->cmd, O_TIME))
         fprintf(stderr, "%8.1f ms  lower\n%8.1f ms  plan\n%8.1f ms  emit\n%8.1f ms  link\n", 1e3 * report.seconds_lower,

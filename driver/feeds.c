@@ -23,6 +23,11 @@ static bool ends_with(const char *s, const char *suffix) {
     return n >= k && strcmp(s + n - k, suffix) == 0;
 }
 
+static bool given_twice(Driver *dr, const char *name) {
+    diag(dr->diags, D_USAGE, LOC_NONE, "input '%s' is given twice", name);
+    return false;
+}
+
 /* --input @all.npz: members go to the inputs of their names. */
 static bool take_bundle(Driver *dr, const PortType *ports, uint32_t n, const char *path, Feeds *f) {
     NamedTensor *all;
@@ -30,7 +35,9 @@ static bool take_bundle(Driver *dr, const PortType *ports, uint32_t n, const cha
     if (!npz_read(dr->arena, dr->diags, path, &all, &count)) return false;
     for (size_t i = 0; i < count; i++) {
         int port = find_port(ports, n, all[i].name);
-        if (port >= 0) f->tensor[port] = all[i].tensor;
+        if (port < 0) continue;
+        if (f->tensor[port]) return given_twice(dr, ports[port].name);
+        f->tensor[port] = all[i].tensor;
     }
     return true;
 }
@@ -39,6 +46,7 @@ const Tensor *array_read(Driver *dr, const char *path) {
     const char *colon = strstr(path, ".npz:");
     const char *member = colon ? colon + strlen(".npz:") : NULL;
     if (colon) path = arena_strn(dr->arena, path, (size_t)(colon - path) + strlen(".npz"));
+    file_names_add(&dr->cmd.read, path);
     return tensor_read(dr->arena, dr->diags, path, member);
 }
 
@@ -57,6 +65,7 @@ static bool take_input(Driver *dr, const PortType *ports, uint32_t n, const char
         list_ports(dr, g, ports, n);
         return false;
     }
+    if (f->tensor[port]) return given_twice(dr, ports[port].name);
     f->tensor[port] = array_read(dr, at ? at + 2 : word + 1);
     return f->tensor[port] != NULL;
 }

@@ -69,10 +69,14 @@ static void print_model(Driver *dr, const qcc_model *m) {
                count_str(dr->arena, s->bit_ops), bytes_str(dr->arena, s->bytes), step_nodes(dr->arena, s));
         if (tensors) print_tensors(dr, s);
     }
-    printf("  %u steps, %s MACs, %s bit-ops, weights %s, prepared %s, work area %s + %s per worker%s\n", m->n_steps,
-           count_str(dr->arena, macs), count_str(dr->arena, bit_ops), bytes_str(dr->arena, m->weight_bytes),
-           bytes_str(dr->arena, m->prep_bytes), bytes_str(dr->arena, m->work_bytes),
-           bytes_str(dr->arena, m->scratch_bytes), m->flags & QCC_MODEL_FALLBACK ? "; calls reference kernels" : "");
+    const char *steps = "the table of steps was left out (--no-steps)";
+    if (m->steps)
+        steps = arena_printf(dr->arena, "%u steps, %s MACs, %s bit-ops", m->n_steps, count_str(dr->arena, macs),
+                             count_str(dr->arena, bit_ops));
+    printf("  %s, weights %s, prepared %s, work area %s + %s per worker%s\n", steps,
+           bytes_str(dr->arena, m->weight_bytes), bytes_str(dr->arena, m->prep_bytes),
+           bytes_str(dr->arena, m->work_bytes), bytes_str(dr->arena, m->scratch_bytes),
+           m->flags & QCC_MODEL_FALLBACK ? "; calls reference kernels" : "");
 }
 
 static void print_node(Driver *dr, const Node *n, int index) {

@@ -1,8 +1,6 @@
 /* One table-driven parser for all verbs. */
 #include "driver/option.h"
 
-#include "base/file.h"
-
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +100,7 @@ static bool wants_next(const char *word) {
 }
 
 /* All words, with those of response files: @FILE, but not where a value is expected. */
-static bool gather_words(Arena *a, Diags *d, int argc, char **argv, Words *out) {
+static bool gather_words(Arena *a, Diags *d, int argc, char **argv, Words *out, FileNames *read) {
     const char *env = getenv("QCC_FLAGS");
     if (env) split_words(a, out, env, strlen(env));
     for (int i = 1; i < argc; i++) {
@@ -112,6 +110,7 @@ static bool gather_words(Arena *a, Diags *d, int argc, char **argv, Words *out) 
         }
         FileView file;
         if (!file_map(a, d, argv[i] + 1, &file)) return false;
+        file_names_add(read, argv[i] + 1);
         split_words(a, out, (const char *)file.data, file.bytes);
     }
     return true;
@@ -174,6 +173,7 @@ static bool shapes_the_code(OptId id) {
     case O_TIME:
     case O_PRINT_AFTER:
     case O_REPORT:
+    case O_DEPFILE:
     case O_TENSORS:
     case O_LAYERS:
     case O_REPEAT:
@@ -215,8 +215,8 @@ static bool check_colour(Diags *d, const Command *c) {
 
 bool command_parse(Arena *a, Diags *d, int argc, char **argv, Command *out) {
     Words w = {0};
-    *out = (Command){.verb = "", .flags = ""};
-    if (!gather_words(a, d, argc, argv, &w)) return false;
+    *out = (Command){.verb = "", .flags = "", .read = {.arena = a}};
+    if (!gather_words(a, d, argc, argv, &w, &out->read)) return false;
     bool only_files = false;
     for (size_t i = 0; i < w.v.n; i++) {
         const char *word = w.v.at[i];

@@ -2,7 +2,7 @@
 #ifndef QCC_DRIVER_OPTION_H
 #define QCC_DRIVER_OPTION_H
 
-#include "base/diag.h"
+#include "base/file.h"
 
 typedef enum OptId {
 #define OPT(id, name, value, where, help) O_##id,
@@ -20,6 +20,7 @@ typedef struct Command {
     const char *verb; /* "", "run", "bench", "info" */
     VEC(OptValue) opts;
     VEC(const char *) files;
+    FileNames read;    /* all that was read for the command: what its result depends on */
     const char *flags; /* the options that shape the code, as one line: the compiled model records it */
 } Command;
 

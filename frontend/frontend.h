@@ -2,6 +2,7 @@
 #ifndef QCC_FRONTEND_FRONTEND_H
 #define QCC_FRONTEND_FRONTEND_H
 
+#include "base/file.h"
 #include "ir/ir.h"
 
 typedef struct ImportDim {
@@ -23,6 +24,7 @@ typedef struct ImportOptions {
     const ImportShape *shapes; /* --shape INPUT=AxBxC */
     const ImportConst *consts; /* --const INPUT=@FILE: this graph input is a constant */
     int64_t batch;             /* what a symbolic first dimension is taken as; 0 stands for 1 */
+    FileNames *read;           /* external data that is read goes here; may be NULL */
 } ImportOptions;
 
 /* Reads a model. NULL after diagnostics; all unsupported operators are reported together. The result has been inferred,

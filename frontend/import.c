@@ -449,7 +449,7 @@ Graph *onnx_import_bytes(Arena *a, Diags *d, const char *name, const char *dir, 
     Import imp = {.arena = a, .d = d, .file = name, .o = o ? o : &none};
     Arena *protos = arena_nested(a);
     int errors = d->n_errors;
-    imp.source = (TensorSource){.arena = a, .d = d, .dir = dir, .bytes = {data, bytes}};
+    imp.source = (TensorSource){.arena = a, .d = d, .dir = dir, .bytes = {data, bytes}, .read = imp.o->read};
     imp.model = proto_model(protos, d, name, imp.source.bytes);
     if (imp.model && check_header(&imp) && check_ports(&imp)) import_graph(&imp);
     arena_free(protos);

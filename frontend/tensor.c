@@ -188,6 +188,7 @@ static const FileView *map_external(Reader *r, const char *location, const char 
     v = NEW(r->s->arena, FileView);
     if (!file_map_inside(r->s->arena, r->s->dir, location, v, why)) return NULL;
     map_put(r->s->arena, &r->s->views, arena_str(r->s->arena, location), v);
+    file_names_add(r->s->read, arena_printf(r->s->arena, "%s/%s", r->s->dir, location));
     return v;
 }
 

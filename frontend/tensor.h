@@ -2,6 +2,7 @@
 #ifndef QCC_FRONTEND_TENSOR_H
 #define QCC_FRONTEND_TENSOR_H
 
+#include "base/file.h"
 #include "frontend/proto.h"
 #include "ir/ir.h"
 
@@ -12,6 +13,7 @@ typedef struct TensorSource {
     const char *dir;  /* external data must lie in it; NULL: none allowed */
     ProtoBytes bytes; /* the file; outlives the tensors */
     Map views;        /* external files mapped so far, by location */
+    FileNames *read;  /* their names; may be NULL */
 } TensorSource;
 
 /* Data of whole, aligned elements stays where it is in the file. NULL after a diagnostic at `loc`. */

@@ -16,6 +16,33 @@ qcc --version
 "$cmake" --build "$work/embed" >>"$work/embed.log" || { cat "$work/embed.log"; exit 1; }
 "$work/embed/embed"
 
+# A model with its weights in a file of its own, by what generators there are: compiled again when that changes, and only then.
+mkdir -p "$work/outside"
+cp "$build/tests/models/external.onnx" "$build/tests/models/weights.bin" "$work/outside"
+cat >"$work/outside/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.25)
+project(outside LANGUAGES C)
+find_package(qcc CONFIG REQUIRED)
+add_library(outside STATIC outside.c)
+qcc_add_model(outside MODEL external.onnx)
+END
+echo 'int outside;' >"$work/outside/outside.c"
+generators=(Ninja)
+command -v make >/dev/null && generators+=("Unix Makefiles")
+for generator in "${generators[@]}"; do
+    rm -rf "$work/outside/build"
+    "$cmake" -G "$generator" -S "$work/outside" -B "$work/outside/build" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/outside.log"
+    object=$work/outside/build/qcc/outside/external.o
+    "$cmake" --build "$work/outside/build" >>"$work/outside.log" || { cat "$work/outside.log"; exit 1; }
+    made=$(stat -c %y "$object")
+    "$cmake" --build "$work/outside/build" >>"$work/outside.log"
+    [ "$made" = "$(stat -c %y "$object")" ] || { echo "$generator: compiled again, though nothing changed"; exit 1; }
+    sleep 1
+    touch "$work/outside/weights.bin"
+    "$cmake" --build "$work/outside/build" >>"$work/outside.log"
+    [ "$made" != "$(stat -c %y "$object")" ] || { echo "$generator: not compiled again with other weights"; exit 1; }
+done
+
 cd "$work"
 qcc "$root/examples/digits/digits.onnx" -c -o digits.o
 qcc "$root/examples/digits/digits.onnx" -o digits.so
