@@ -149,7 +149,7 @@ void quantizers_absorb(Graph *g) {
     for (Node *n = g->first; n; n = n->next) {
         Node *activation = is_quantizer(n) ? n->in[0]->def : NULL;
         if (!activation || !used_once(n->in[0]) || !does_the_same(n, activation)) continue;
-        n->loc.node = activation->loc.node;
+        if (activation->loc.node && *activation->loc.node) n->loc.node = activation->loc.node;
         n->out[0]->name = activation->out[0]->name;
         node_set_in(n, 0, activation->in[0]);
         graph_erase(activation);

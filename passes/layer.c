@@ -108,9 +108,33 @@ static void find_ends(Graph *g, Layers *layers) {
     }
 }
 
+static bool reads_codes(const Value *v) {
+    while (v->def && is_mover(v->def)) v = v->def->in[0];
+    return made_by(v, OP_DequantizeLinear) != NULL;
+}
+
+/* Weights that are stored as integers beside float activations, to be smaller, are the floats that they stand for. */
+static void open_weights(Node *n) {
+    Arena *a = n->graph->arena;
+    Node *made = n->n_in > 1 && n->in[1] ? made_by(n->in[1], OP_DequantizeLinear) : NULL;
+    if (!made || reads_codes(n->in[0])) return;
+    const Tensor **in = NEW_ARRAY(a, const Tensor *, made->n_in);
+    for (int i = 0; i < made->n_in; i++) {
+        if (made->in[i] && !made->in[i]->constant) return;
+        in[i] = in_const(made, i);
+    }
+    Tensor *w;
+    Diags d;
+    diags_init(&d, a);
+    if (!node_eval(a, &d, made, in, &w)) bug("weights cannot be dequantized");
+    node_set_in(n, 1, graph_constant(n->graph, arena_printf(a, "%s_float", made->out[0]->name), w));
+    if (node_is_dead(made)) graph_erase(made);
+}
+
 void layers_find(Graph *g, const QuantizeOptions *o, Layers *out) {
     for (Node *n = g->first; n; n = n->next) {
         int axis;
+        if (weight_axis(n, &axis)) open_weights(n);
         if (!is_layer(n, &axis)) continue;
         Layer *l = NEW(g->arena, Layer);
         *l = (Layer){.node = n, .name = layer_name(n), .axis = axis};

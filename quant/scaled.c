@@ -110,13 +110,27 @@ static bool find_along(Arena *a, const Tensor *t, int axis, ScaledTensor *out) {
     return true;
 }
 
+/* Bits of the greatest magnitude. */
+static int width(const Tensor *codes) {
+    int64_t n = codes->splat ? 1 : shape_count(&codes->type.shape), all = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t k = tensor_get_int(codes, i);
+        all |= k < 0 ? -k : k;
+    }
+    int bits = 0;
+    while (all >> bits) bits++;
+    return bits;
+}
+
+/* Scales that are powers of two of one another are multiples of one scale, at the price of wider codes. */
 bool scaled_find(Arena *a, const Tensor *t, int axis, ScaledTensor *out) {
     int64_t n = shape_count(&t->type.shape);
     if (t->type.elem != QCC_F32 || n <= 0) return false;
+    bool several = axis >= 0 && !t->splat;
     float scale = scale_find(t->data, t->splat ? 1 : n, 1);
-    if (scale > 0) {
-        *out = (ScaledTensor){make_codes(a, t, &scale, 1, n), list(a, -1, &scale)};
-        return true;
-    }
-    return axis >= 0 && !t->splat && find_along(a, t, axis, out);
+    if (scale == 0) return several && find_along(a, t, axis, out);
+    ScaledTensor one = {make_codes(a, t, &scale, 1, n), list(a, -1, &scale)};
+    int bits = several ? width(one.codes) : 0;
+    if (bits <= 1 || !find_along(a, t, axis, out) || width(out->codes) >= bits) *out = one;
+    return true;
 }

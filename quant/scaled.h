@@ -20,8 +20,8 @@ typedef struct ScaledTensor {
     const Tensor *scale; /* f32, positive: rank 0, or one for each index of the axis */
 } ScaledTensor;
 
-/* Takes a constant f32 apart: with one scale if there is one, else with one for each index of `axis` (-1: not asked
- * for). False if there is none. What is returned lives in `a`. */
+/* Takes a constant f32 apart: with one scale if there is one, or with one for each index of `axis` (-1: not asked for)
+ * where there is none or the codes then have fewer bits. False if there is no scale. What is returned lives in `a`. */
 bool scaled_find(Arena *a, const Tensor *t, int axis, ScaledTensor *out);
 
 #endif

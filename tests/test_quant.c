@@ -103,6 +103,10 @@ TEST(scaled_tensors) {
     assert_int_equal(s.scale->type.shape.rank, 1);
     assert_true(tensor_get(s.scale, 0) == 0.123f && tensor_get(s.scale, 1) == 0.7f);
     assert_true(tensor_get_int(s.codes, 0) == 1 && tensor_get_int(s.codes, 1) == -1 && tensor_get_int(s.codes, 3) == 0);
+    const Tensor *powers = F32(c, DIMS(2, 2), 0.25, -0.25, 8, -8); /* signs, but for a factor of each row */
+    assert_true(scaled_find(&c->arena, powers, 1, &s) && tensor_get_int(s.codes, 3) == -32);
+    assert_true(scaled_find(&c->arena, powers, 0, &s) && tensor_get_int(s.codes, 3) == -1);
+    assert_true(tensor_get(s.scale, 0) == 0.25 && tensor_get(s.scale, 1) == 8);
     assert_true(scaled_find(&c->arena, F32(c, DIMS(2, 2), 1, 200, 3, 0), 0, &s) && s.codes->type.elem == QCC_U8);
     assert_true(scaled_find(&c->arena, F32(c, DIMS(2, 2), 1, -200, 3, 0), 0, &s) && s.codes->type.elem == QCC_I16);
     case_free(c);

@@ -180,6 +180,39 @@ static void shared(void **state) {
     arena_free(&a);
 }
 
+static Node *conv_on_bytes(Net *n, const char *name, int64_t channels, bool of_codes) {
+    Tensor *w = tensor_new(n->a, (Type){QCC_I8, shape_of(4, (int64_t[]){channels, channels, 1, 1})});
+    for (int64_t i = 0; i < channels * channels; i++) tensor_set_int(w, i, i * 37 % 255 - 127);
+    Value *x = n->x, *codes = graph_constant(n->g, "bytes", w), *step = graph_const_f32(n->g, 0.015625f);
+    if (of_codes) {
+        APPEND(n, OP_QuantizeLinear, "q", NULL, x, step);
+        x = APPEND(n, OP_DequantizeLinear, "dq", NULL, n->x, step)->out[0];
+    }
+    APPEND(n, OP_DequantizeLinear, "weights", NULL, codes, step);
+    return APPEND(n, OP_Conv, name, NULL, x, n->x);
+}
+
+/* Weights that were stored as bytes only to be smaller are quantized like others; a layer that is quantized is not. */
+static void weights_stored_as_integers(void **state) {
+    (void)state;
+    for (int of_codes = 0; of_codes < 2; of_codes++) {
+        Arena a = {0};
+        Net n = net_new(&a);
+        conv(&n, "first", 4, 4, 3);
+        conv_on_bytes(&n, "middle", 4, of_codes);
+        conv(&n, "last", 4, 4, 1);
+        graph_output(n.g, "y", n.x);
+        QuantizeOptions o = options(&n, "lsq:w4a4");
+        add_samples(&n, &o, 4);
+        quantize(&n, &o);
+        assert_string_equal(operators(&n),
+                            of_codes ? "QUniform QUniform Conv QuantizeLinear DequantizeLinear DequantizeLinear Conv "
+                                       "QUniform QUniform Conv"
+                                     : "QUniform QUniform Conv QUniform QUniform Conv QUniform QUniform Conv");
+        arena_free(&a);
+    }
+}
+
 /* A clip goes where the quantizer ends where it does, and stays where the codes reach beyond it. */
 static void clips(void **state) {
     (void)state;
@@ -322,6 +355,7 @@ int main(void) {
         cmocka_unit_test(places),
         cmocka_unit_test(rules),
         cmocka_unit_test(shared),
+        cmocka_unit_test(weights_stored_as_integers),
         cmocka_unit_test(clips),
         cmocka_unit_test(means_return),
         cmocka_unit_test(bits_help),
