@@ -12,7 +12,6 @@ Without models: the networks of make_models.py and, from the data folder (QCC_DA
 SqueezeNet as they were trained. The geometric mean is over the convolution networks.
 """
 import argparse
-import math
 import os
 import re
 import statistics
@@ -147,13 +146,26 @@ def default_models(folder):
     return models
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def arguments(doc, threads, rounds, seconds):
+    p = argparse.ArgumentParser(description=doc.split("\n\n")[0])
     p.add_argument("--qcc", required=True)
-    p.add_argument("--threads", default="1,2", type=lambda s: [int(t) for t in s.split(",")])
-    p.add_argument("--rounds", default=9, type=int)
-    p.add_argument("--seconds", default=0.3, type=float, help="how long one side of one round runs")
+    p.add_argument("--threads", default=threads, type=lambda s: [int(t) for t in s.split(",")])
+    p.add_argument("--rounds", default=rounds, type=int)
+    p.add_argument("--seconds", default=seconds, type=float, help="how long one side of one round runs")
     p.add_argument("--march", help="the CPU that qcc compiles for")
+    return p
+
+
+def thread_means(table, threads):
+    """A line for each number of threads; table: networks by numbers of threads."""
+    for i, n in enumerate(threads):
+        ratios = [row[i] for row in table]
+        yield (f"{n} thread{'s' if n > 1 else ''}, {len(table)} networks: geometric mean {statistics.geometric_mean(ratios):.2f}, "
+               f"least {min(ratios):.2f}")
+
+
+def main():
+    p = arguments(__doc__, "1,2", 9, 0.3)
     p.add_argument("models", nargs="*")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -162,10 +174,8 @@ def main():
         print(f"{'model':16s} {'threads':>7s} {'qcc us':>10s} {'onnxruntime us':>14s} {'ratio':>7s} {'error':>9s} {'compile s':>10s}")
         table = {name: measure(name, path, args) for name, path in models.items()}
     conv = [ratios for name, ratios in table.items() if name not in NOT_CONVOLUTIONAL]
-    for i, threads in enumerate(args.threads):
-        mean = math.exp(statistics.fmean(math.log(r[i]) for r in conv))
-        print(f"{threads} thread{'s' if threads > 1 else ''}, {len(conv)} convolution networks: geometric mean {mean:.2f}, "
-              f"least {min(r[i] for r in conv):.2f}")
+    for line in thread_means(conv, args.threads):
+        print(f"convolution networks, {line}")
 
 
 if __name__ == "__main__":

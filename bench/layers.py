@@ -10,10 +10,8 @@ are unsigned. The peer runs the same network with 8-bit weights and activations,
 below. Timed as bench/compare does. Outputs of qcc are compared with those of the peer on the very same network; codes
 differ by a step where float32 rounding decides.
 """
-import argparse
 import math
 import os
-import statistics
 import sys
 import tempfile
 
@@ -102,12 +100,7 @@ def measure(size, channels, scheme, folder, args):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("--qcc", required=True)
-    p.add_argument("--threads", default="1", type=lambda s: [int(t) for t in s.split(",")])
-    p.add_argument("--rounds", default=5, type=int)
-    p.add_argument("--seconds", default=0.2, type=float, help="how long one side of one round runs")
-    p.add_argument("--march", help="the CPU that qcc compiles for")
+    p = compare.arguments(__doc__, "1", 5, 0.2)
     p.add_argument("--models", help="folder in which the networks are left")
     p.add_argument("schemes", nargs="*")
     args = p.parse_args()
@@ -117,9 +110,8 @@ def main():
             if args.models:
                 os.makedirs(args.models, exist_ok=True)
             table = [measure(size, channels, scheme, args.models or folder, args) for size, channels in SIZES]
-        for i, threads in enumerate(args.threads):
-            mean = math.exp(statistics.fmean(math.log(r[i]) for r in table))
-            print(f"{scheme}, {threads} thread{'s' if threads > 1 else ''}: geometric mean {mean:.2f}")
+        for line in compare.thread_means(table, args.threads):
+            print(f"{scheme}, {line}")
 
 
 if __name__ == "__main__":

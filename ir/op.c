@@ -53,6 +53,21 @@ bool infer_axes(Infer *c, int64_t n, const int64_t *axes, int rank, int *out) {
     return true;
 }
 
+bool infer_list(Infer *c, const char *name, int n, int64_t least, int64_t absent, int64_t *out) {
+    int found;
+    const int64_t *given = node_ints(c->node, name, &found);
+    for (int i = 0; i < n; i++) out[i] = absent;
+    if (!given) return true;
+    if (found != n) return infer_error(c, D_ATTRIBUTE, -1, "%s has %d entries; %d are wanted", name, found, n);
+    for (int i = 0; i < n; i++) {
+        if (given[i] < least || given[i] > INT32_MAX)
+            return infer_error(c, D_ATTRIBUTE, -1, "%s[%d] is %lld; %lld to %lld is wanted", name, i,
+                               (long long)given[i], (long long)least, (long long)INT32_MAX);
+        out[i] = given[i];
+    }
+    return true;
+}
+
 void set_out(Infer *c, int output, Elem elem, const Shape *s) {
     if (!has_out(c->node, output)) return;
     Type *t = &c->node->out[output]->type;

@@ -158,6 +158,8 @@ const char *value_sources(Arena *a, const Value *v);
 bool infer_axis(Infer *c, int64_t axis, int rank, int *out);
 /* The same for a list, refusing repeats; axes in the order given. */
 bool infer_axes(Infer *c, int64_t n, const int64_t *axes, int rank, int *out);
+/* The n integers of an attribute, each from `least` to INT32_MAX, or n times `absent`; false after an error. */
+bool infer_list(Infer *c, const char *name, int n, int64_t least, int64_t absent, int64_t *out);
 
 /* ---- what the operators' files define -------------------------------------------------------------------------- */
 

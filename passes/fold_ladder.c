@@ -56,23 +56,12 @@ static bool refuse(Fold *f, const char *why) {
 
 /* ---- what varies ------------------------------------------------------------------------------------------------ */
 
-/* Dimension of the result along which constant v differs; -1 none, -2 several. */
-static int differs_along(const Value *v, int rank) {
-    int found = -1;
-    for (int i = 0; i < v->type.shape.rank; i++) {
-        if (v->type.shape.dim[i] == 1) continue;
-        if (found >= 0) return -2;
-        found = i + rank - v->type.shape.rank;
-    }
-    return found;
-}
-
 /* The axis of the channels is that along which constants differ. */
 static bool find_channels(Fold *f) {
     const Node *m = f->map;
     f->axis = -1;
     for (int i = 0; i < m->n_in; i++) {
-        int axis = m->in[i]->constant ? differs_along(m->in[i], m->out[0]->type.shape.rank) : -1;
+        int axis = m->in[i]->constant ? constant_axis(m->in[i], m->out[0]->type.shape.rank) : -1;
         if (axis == -2 || (axis >= 0 && f->axis >= 0 && axis != f->axis))
             return refuse(f, "its constants differ along several dimensions");
         if (axis >= 0) f->axis = axis;

@@ -20,17 +20,6 @@ static int varying_operand(const Node *map) {
     return found;
 }
 
-/* Dimension of a result of `rank` along which constant v differs; -1 none, -2 several. */
-static int differs_along(const Value *v, int rank) {
-    int found = -1;
-    for (int i = 0; i < v->type.shape.rank; i++) {
-        if (v->type.shape.dim[i] == 1) continue;
-        if (found >= 0) return -2;
-        found = i + rank - v->type.shape.rank;
-    }
-    return found;
-}
-
 /* ---- where each dimension goes ----------------------------------------------------------------------------------- */
 
 /* Dimension of operand 0 of `move` that becomes dimension `dim` of its result, whole and in order; -1 if none does. */
@@ -67,7 +56,7 @@ static int source_dim(const Node *move, int dim) {
 
 /* A constant of the map, as it lies against the operand of `move`: NULL if it cannot. */
 static Value *moved_constant(const Node *move, Value *v) {
-    int rank = move->out[0]->type.shape.rank, along = differs_along(v, rank), from;
+    int rank = move->out[0]->type.shape.rank, along = constant_axis(v, rank), from;
     if (along == -2) return NULL;
     Shape s = {.rank = 0};
     if (along >= 0) {
@@ -104,7 +93,7 @@ typedef struct Slopes {
 static bool find_channels(const Node *map, int x, Slopes *s) {
     *s = (Slopes){.axis = -1, .channels = 1};
     for (int i = 0; i < map->n_in; i++) {
-        int along = i == x ? -1 : differs_along(map->in[i], map->out[0]->type.shape.rank);
+        int along = i == x ? -1 : constant_axis(map->in[i], map->out[0]->type.shape.rank);
         if (along < 0) continue;
         if (s->axis >= 0 && along != s->axis) return false;
         s->axis = along;

@@ -24,6 +24,16 @@ bool constant_is_splat(const Tensor *t, double *v) {
     return true;
 }
 
+int constant_axis(const Value *v, int rank) {
+    int found = -1;
+    for (int i = 0; i < v->type.shape.rank; i++) {
+        if (v->type.shape.dim[i] == 1) continue;
+        if (found >= 0) return -2;
+        found = i + rank - v->type.shape.rank;
+    }
+    return found;
+}
+
 void replace_node(Node *n, Value *v) {
     graph_replace(n->graph, n->out[0], v);
     graph_erase(n);

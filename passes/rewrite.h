@@ -13,6 +13,8 @@ Node *made_by(const Value *v, OpId op);
 bool used_once(const Value *v);
 /* The constant's elements are all equal (a splat, or found so); their value goes to *v if it is not NULL. */
 bool constant_is_splat(const Tensor *t, double *v);
+/* Dimension of a result of `rank`, to which v is broadcast, along which v has several elements; -1 none, -2 several. */
+int constant_axis(const Value *v, int rank);
 /* The same operator with the same attributes, program and presence of operands and outputs. */
 bool node_alike(const Node *p, const Node *q);
 /* Node `n` of one output is replaced by v and erased. */

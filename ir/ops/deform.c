@@ -12,24 +12,11 @@ typedef struct Deform {
     int64_t group, offset_group, taps, places;
 } Deform;
 
-static bool read_list(Infer *c, const char *name, int n, int64_t absent, int64_t least, int64_t *out) {
-    int count;
-    const int64_t *v = node_ints(c->node, name, &count);
-    if (count != 0 && count != n) return infer_error(c, D_ATTRIBUTE, -1, "%d %s; wanted %d", count, name, n);
-    for (int i = 0; i < n; i++) {
-        out[i] = count ? v[i] : absent;
-        if (out[i] < least || out[i] > INT32_MAX)
-            return infer_error(c, D_ATTRIBUTE, -1, "%s of %" PRId64 "; wanted %" PRId64 " or more", name, out[i],
-                               least);
-    }
-    return true;
-}
-
 static bool read_window(Infer *c, Deform *d) {
     const Shape *x = in_shape(c->node, INPUT), *w = in_shape(c->node, W);
     if (!infer_rank(c, INPUT, 4) || !infer_rank(c, W, 4)) return false;
-    if (!read_list(c, "strides", 2, 1, 1, d->stride) || !read_list(c, "dilations", 2, 1, 1, d->dilation) ||
-        !read_list(c, "pads", 4, 0, 0, d->pad))
+    if (!infer_list(c, "strides", 2, 1, 1, d->stride) || !infer_list(c, "dilations", 2, 1, 1, d->dilation) ||
+        !infer_list(c, "pads", 4, 0, 0, d->pad))
         return false;
     int count;
     const int64_t *given = node_ints(c->node, "kernel_shape", &count);

@@ -153,20 +153,6 @@ typedef struct Blocks {
     int64_t taps, places;
 } Blocks;
 
-/* The n values of a list attribute, or `absent` for each. */
-static bool read_list(Infer *c, const char *name, int n, int64_t absent, int64_t least, int64_t *out) {
-    int count;
-    const int64_t *v = node_ints(c->node, name, &count);
-    if (count != 0 && count != n) return infer_error(c, D_ATTRIBUTE, -1, "%d %s; wanted %d", count, name, n);
-    for (int i = 0; i < n; i++) {
-        out[i] = count ? v[i] : absent;
-        if (out[i] < least || out[i] > INT32_MAX)
-            return infer_error(c, D_ATTRIBUTE, -1, "%s of %" PRId64 "; wanted %" PRId64 " or more", name, out[i],
-                               least);
-    }
-    return true;
-}
-
 static bool read_sizes(Infer *c, int operand, int64_t n, int64_t *out) {
     IntList list;
     if (!infer_ints(c, operand, MAX_RANK, &list)) return false;
@@ -186,8 +172,8 @@ static bool read_blocks(Infer *c, Blocks *b) {
     if (!infer_ints(c, 1, MAX_RANK, &image)) return false;
     *b = (Blocks){.rank = (int)image.n, .taps = 1, .places = 1};
     if (!read_sizes(c, 1, image.n, b->image) || !read_sizes(c, 2, image.n, b->block)) return false;
-    if (!read_list(c, "strides", b->rank, 1, 1, b->stride) || !read_list(c, "dilations", b->rank, 1, 1, b->dilation) ||
-        !read_list(c, "pads", 2 * b->rank, 0, 0, b->pads))
+    if (!infer_list(c, "strides", b->rank, 1, 1, b->stride) ||
+        !infer_list(c, "dilations", b->rank, 1, 1, b->dilation) || !infer_list(c, "pads", 2 * b->rank, 0, 0, b->pads))
         return false;
     for (int i = 0; i < b->rank; i++) {
         int64_t room = b->image[i] + b->pads[i] + b->pads[b->rank + i] - ((b->block[i] - 1) * b->dilation[i] + 1);

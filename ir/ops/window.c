@@ -23,29 +23,8 @@ static bool read_auto_pad(Infer *c, AutoPad *mode) {
     return infer_error(c, D_ATTRIBUTE, -1, "auto_pad is '%s'; NOTSET, SAME_UPPER, SAME_LOWER or VALID is wanted", name);
 }
 
-/* n integers of at least `low` into `out`, each `absent` where the attribute is not given. */
-static bool read_list(Infer *c, const char *name, int n, int64_t low, int64_t absent, int64_t *out) {
-    int found;
-    const int64_t *given = node_ints(c->node, name, &found);
-    for (int i = 0; i < n; i++) out[i] = absent;
-    if (!given) return true;
-    /* Old models gave the output's whole shape, which ONNX has since narrowed to the spatial axes. */
-    if (!strcmp(name, "output_shape") && found == n + 2) {
-        given += 2;
-        found = n;
-    }
-    if (found != n) return infer_error(c, D_ATTRIBUTE, -1, "%s has %d entries; %d are wanted", name, found, n);
-    for (int i = 0; i < n; i++) {
-        if (given[i] < low || given[i] > MAX_STEP)
-            return infer_error(c, D_ATTRIBUTE, -1, "%s[%d] is %lld; %lld to %lld is wanted", name, i,
-                               (long long)given[i], (long long)low, (long long)MAX_STEP);
-        out[i] = given[i];
-    }
-    return true;
-}
-
 static bool read_kernel(Infer *c, Window *w) {
-    if (!read_list(c, "kernel_shape", w->rank, 1, 0, w->kernel)) return false;
+    if (!infer_list(c, "kernel_shape", w->rank, 1, 0, w->kernel)) return false;
     if (is_pool(c->node->op)) return true;
     const Shape *s = in_shape(c->node, 1);
     if (s->rank != w->rank + 2)
@@ -65,7 +44,7 @@ static bool read_kernel(Infer *c, Window *w) {
 
 static bool read_pads(Infer *c, AutoPad mode, Window *w) {
     int64_t pads[2 * MAX_SPATIAL];
-    if (!read_list(c, "pads", 2 * w->rank, 0, 0, pads)) return false;
+    if (!infer_list(c, "pads", 2 * w->rank, 0, 0, pads)) return false;
     for (int i = 0; i < 2 * w->rank; i++)
         if (mode != AUTO_NOTSET && pads[i])
             return infer_error(c, D_ATTRIBUTE, -1, "both auto_pad and pads are given; one of them is wanted");
@@ -123,13 +102,24 @@ static bool transposed_size(Infer *c, AutoPad mode, const int64_t *extra, const 
                                          i, (long long)w->out[i], (long long)full);
 }
 
+/* Old models gave the output's whole shape, which ONNX has since narrowed to the spatial axes. */
+static bool read_output_shape(Infer *c, int rank, int64_t *out) {
+    int found;
+    int64_t whole[MAX_SPATIAL + 2];
+    node_ints(c->node, "output_shape", &found);
+    if (found != rank + 2) return infer_list(c, "output_shape", rank, 1, 0, out);
+    if (!infer_list(c, "output_shape", found, 1, 0, whole)) return false;
+    for (int i = 0; i < rank; i++) out[i] = whole[i + 2];
+    return true;
+}
+
 static bool read_sizes(Infer *c, AutoPad mode, Window *w) {
     const Node *n = c->node;
     int64_t extra[MAX_SPATIAL], wanted[MAX_SPATIAL];
     bool transposed = n->op == OP_ConvTranspose || n->op == OP_QConvTranspose;
     bool ceil_mode = is_pool(n->op) && node_int(n, "ceil_mode");
     if (transposed &&
-        (!read_list(c, "output_padding", w->rank, 0, 0, extra) || !read_list(c, "output_shape", w->rank, 1, 0, wanted)))
+        (!infer_list(c, "output_padding", w->rank, 0, 0, extra) || !read_output_shape(c, w->rank, wanted)))
         return false;
     for (int i = 0; i < w->rank; i++) {
         w->in[i] = in_shape(n, 0)->dim[2 + i];
@@ -148,8 +138,8 @@ bool window_resolve(Infer *c, Window *w) {
                            "rank %d; a batch, channels and 1 to %d spatial axes are wanted", x->rank, MAX_SPATIAL);
     if (w->group < 1)
         return infer_error(c, D_ATTRIBUTE, -1, "group is %lld; at least 1 is wanted", (long long)w->group);
-    return read_auto_pad(c, &mode) && read_kernel(c, w) && read_list(c, "strides", w->rank, 1, 1, w->stride) &&
-           read_list(c, "dilations", w->rank, 1, 1, w->dilation) && read_pads(c, mode, w) && read_sizes(c, mode, w);
+    return read_auto_pad(c, &mode) && read_kernel(c, w) && infer_list(c, "strides", w->rank, 1, 1, w->stride) &&
+           infer_list(c, "dilations", w->rank, 1, 1, w->dilation) && read_pads(c, mode, w) && read_sizes(c, mode, w);
 }
 
 void window_of_node(const Node *n, Window *w) {
