@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_DEPTH = 100 };
+enum { MOST_DEPTH = 100, MOST_PARTS = 8 };
 
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
@@ -252,6 +252,61 @@ static const Codes *add_two(CodeTable *t, Value *v, OpId op) {
     return keep(t, v, build_cast(t->graph, sum->def->next, n->loc, sum, elem), p->scale);
 }
 
+/* sign * x + by, x being codes: whether that is (times * sign * code + steps) * step, to the bit, for all of them. */
+static bool same_shifted(const Range *r, float scale, int sign, float by, int64_t times, float step, int64_t steps) {
+    for (int64_t k = r->lo; k <= r->hi; k += r->step) {
+        float x = (float)k * scale;
+        if ((sign < 0 ? by - x : x + by) != (float)(times * sign * k + steps) * step) return false;
+    }
+    return true;
+}
+
+static Value *affine(CodeTable *t, const Node *n, Value *ints, int64_t times, int64_t steps) {
+    Graph *g = t->graph;
+    Value *wide = build_cast(g, n->next, n->loc, ints, QCC_I32);
+    Node *at = wide->def && wide != ints ? wide->def->next : n->next;
+    static const Shape none = {.rank = 0};
+    const int64_t by[] = {times, steps};
+    for (int i = 0; i < 2; i++) {
+        Value *c = graph_constant(g, "", tensor_from_ints(g->arena, QCC_I32, none, &by[i]));
+        wide = build_node(g, at, n->loc, i ? OP_Add : OP_Mul, NULL, 2, (Value *[]){wide, c});
+    }
+    Range r;
+    Elem elem = range_of(&t->ranges, wide, &r) ? range_elem(r) : (Elem)0;
+    return is_narrow(elem) ? build_cast(g, at, n->loc, wide, elem) : NULL;
+}
+
+/* A number added that is a multiple of the step or of a part of it, as where signs are written 2 a b - a. */
+static const Codes *shift(CodeTable *t, Value *v, Value *x, float by, int sign) {
+    const Codes *c = codes_of(t, x);
+    double scale = 1;
+    Range r;
+    if (!c) return NULL;
+    if (c->scale && (!c->scale->constant || !constant_is_splat(c->scale->constant, &scale)))
+        return refuse(t, v, "adds to what has no constant scale");
+    if (!range_of(&t->ranges, c->ints, &r)) bug("codes without a range");
+    for (int64_t times = 1; times <= MOST_PARTS; times *= 2) {
+        float step = (float)scale / (float)times;
+        double steps = rint((double)by / (double)step);
+        if (!isnormal(step) || !(fabs(steps) <= INT16_MAX)) break;
+        if (!same_shifted(&r, (float)scale, sign, by, times, step, (int64_t)steps)) continue;
+        Value *ints = affine(t, v->def, c->ints, times * sign, (int64_t)steps);
+        return ints ? keep(t, v, ints, graph_const_f32(t->graph, step)) : refuse(t, v, "is wider than 16 bits");
+    }
+    return refuse(t, v, "adds what is no multiple of the scale");
+}
+
+static const Codes *shift_or_add(CodeTable *t, Value *v, OpId op) {
+    const Node *n = v->def;
+    for (int i = 0; i < 2; i++) {
+        double by;
+        if (!in_const(n, i) || !constant_is_splat(in_const(n, i), &by) || !same_shape(n->in[1 - i], v)) continue;
+        bool from = op == OP_Sub && i == 0;
+        return shift(t, v, n->in[1 - i], (float)(op == OP_Sub && i == 1 ? -by : by), from ? -1 : 1);
+    }
+    return add_two(t, v, op);
+}
+
 static const Codes *rectify(CodeTable *t, Value *v) {
     Node *n = v->def;
     const Codes *c = codes_of(t, n->in[0]);
@@ -359,7 +414,7 @@ static const Codes *by_arithmetic(CodeTable *t, Value *v) {
     switch (n->op) {
     case OP_Add:
     case OP_Sub:
-        return add_two(t, v, n->op);
+        return shift_or_add(t, v, n->op);
     case OP_Relu:
         return rectify(t, v);
     case OP_Clip:

@@ -117,6 +117,25 @@ TEST(binary_idioms) {
     becomes(c, y, OP_QConv, 4, OP_Conv);
 }
 
+/* 2 a b - a and a - 2 a b of bits b, and levels that lie between multiples of their distance. */
+TEST(shifted_codes) {
+    OPEN;
+    Value *x = input(c, DIMS(1, 2, 4, 4)), *w = weights(c, DIMS(2, 2, 1, 1), 1, 1), *a = number(c, 0.25);
+    Value *bit = NODE(c, Cast, "to=1", NODE(c, Greater, NULL, x, number(c, 0)));
+    Value *twice = NODE(c, Mul, NULL, bit, number(c, 0.5));
+    Value *y = NODE(c, Conv, NULL, NODE(c, Sub, NULL, twice, a), w);
+    Value *z = NODE(c, Conv, NULL, NODE(c, Sub, NULL, a, twice), w);
+    Value *levels = NODE(c, Add, NULL, number(c, -1.125), quantized(c, x, 0.5, 0, 7));
+    z = NODE(c, Add, NULL, z, NODE(c, Conv, NULL, levels, w));
+    becomes(c, NODE(c, Add, NULL, y, z), OP_QConv, 3, OP_Conv);
+}
+
+TEST(shifted_between_codes) {
+    OPEN;
+    Value *x = quantized(c, input(c, DIMS(1, 2, 4, 4)), 0.25, -8, 7), *w = weights(c, DIMS(2, 2, 1, 1), 0.5, 1);
+    becomes(c, NODE(c, Conv, NULL, NODE(c, Add, NULL, x, number(c, 0.1)), w), OP_Conv, 1, OP_QConv);
+}
+
 /* Thresholds of 8 bits, one after the other, as a quantizer with learned ones has them. */
 TEST(many_thresholds) {
     OPEN;
@@ -216,6 +235,8 @@ int main(void) {
         cmocka_unit_test(product_of_activations),
         cmocka_unit_test(binary_idioms),
         cmocka_unit_test(many_thresholds),
+        cmocka_unit_test(shifted_codes),
+        cmocka_unit_test(shifted_between_codes),
         cmocka_unit_test(movement),
         cmocka_unit_test(shortcuts),
         cmocka_unit_test(averages),
