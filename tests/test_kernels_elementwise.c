@@ -101,7 +101,29 @@ static void test_casts(void **state) {
     if (c) kernel_case_check(c);
 }
 
+/* An image whose few channels become the innermost dimension, with an operand for each channel and one for each column;
+ * rows below, at and above the vector. */
+static void test_few_channels(void **state) {
+    (void)state;
+    static const int64_t widths[] = {1, 3, 4, 5, 15, 16, 17, 31, 37};
+    for (int64_t channels = 1; channels <= 5; channels++) {
+        KernelCase *c = kernel_case_new();
+        for (size_t i = 0; i < COUNT_OF(widths); i++) {
+            Shape s = DIMS(2, channels, 3, widths[i]);
+            Value *x = kernel_inner(c, OP_Transpose, "perm=0,2,3,1", kernel_input(c, QCC_F32, s));
+            Value *y = kernel_inner(c, OP_Transpose, "perm=0,2,3,1", kernel_input(c, QCC_F32, s));
+            kernel_node(c, OP_Cast, "to=2", 1, kernel_inner(c, OP_Abs, NULL, x));
+            kernel_node(c, OP_Greater, NULL, 1, x, y);
+            kernel_node(c, OP_Add, NULL, 1, x, kernel_input(c, QCC_F32, DIMS(channels)));
+            kernel_node(c, OP_Mul, NULL, 1, kernel_input(c, QCC_F32, DIMS(widths[i], 1)), y);
+            kernel_node(c, OP_Neg, NULL, 1, x);
+        }
+        kernel_case_check(c);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_casts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_casts),
+                                       cmocka_unit_test(test_few_channels)};
     return TEST_RUN(tests);
 }

@@ -9,7 +9,12 @@
  *
  *     for each tile of N by N:
  *         N vectors along dimension d of the operand -> N vectors along the inner dimension
- *         for each of N rows:  out[row, 0 .. N] = program(...)                                                       */
+ *         for each of N rows:  out[row, 0 .. N] = program(...)
+ *
+ * Where the inner dimension has 2 to 4 elements, the channels of an image, and the operands lie along the next one, a
+ * vector of each channel is computed and they are woven into one:
+ *
+ *     for N pixels at a time:  out[N * channels] = weave(program(in[channel 0, N]), program(in[channel 1, N]), ...) */
 #include "codegen/kernels/nest.h"
 
 /* ---- shape --------------------------------------------------------------------------------------------------- */
@@ -99,6 +104,14 @@ static int64_t row_parts(int64_t n, int64_t tasks, int lanes) {
     for (int64_t parts = i64_min(n / lanes, 8 * tasks); parts > 1; parts--)
         if (n % parts == 0 && n / parts % lanes == 0) return parts;
     return 1;
+}
+
+/* A loop over `dim`; shared by the tasks if `share` is set. */
+static Loop open_loop(KernelEmit *k, int64_t dim, bool share) {
+    Reg from, to;
+    if (!share || k->plan->n_tasks == 1) return em_loop(k->em, 0, dim, 1, 0, NULL);
+    kernel_range(k, dim, &from, &to);
+    return em_loop_reg(k->em, from, to, 1, 0, NULL);
 }
 
 /* ---- one row ------------------------------------------------------------------------------------------------- */
@@ -301,6 +314,64 @@ static void emit_strip(Cross *c) {
     plain_rows(r, c->size, whole, c->size);
 }
 
+/* ---- few channels ------------------------------------------------------------------------------------------------ */
+
+enum { MOST_WOVEN = 4 };
+
+static bool is_woven(const Nest *n, const NestWork *w) {
+    int inner = n->rank - 1, d = inner - 1;
+    if (d < 0 || n->dim[inner] > MOST_WOVEN || n->dim[d] < LEAST_TILE) return false;
+    if (n->out[inner] != elem_bytes(w->out_elem) || n->out[d] != n->dim[inner] * n->out[inner]) return false;
+    for (int k = 0; k < n->n_in; k++)
+        if (n->in[k][d] != 0 && n->in[k][d] != elem_bytes(w->in_elem[k])) return false;
+    return n->n_in > 0;
+}
+
+/* Lane i of the result is lane i / n of vector i % n. */
+static Reg weave(Emit *e, int n, const Reg *v) {
+    int lanes = em_lanes(v[0]), index[MOST_WOVEN * MAX_TILE];
+    for (int i = 0; i < n * lanes; i++) index[i] = i % n * lanes + i / n;
+    if (n == 2) return em_shuffle(e, v[0], v[1], n * lanes, index);
+    return em_shuffle(e, em_concat(e, v[0], v[1]), em_concat(e, v[2], v[n - 1]), n * lanes, index);
+}
+
+/* `active` pixels from pixel `lanes` times i on. */
+static void weave_group(const Row *r, Reg i, int lanes, int active) {
+    Emit *e = r->em;
+    const Nest *n = r->nest;
+    const NestWork *w = r->work;
+    int inner = n->rank - 1, d = inner - 1, channels = (int)n->dim[inner], bytes = elem_bytes(w->out_elem);
+    Reg made[MOST_WOVEN], *v = NEW_ARRAY(e->arena, Reg, n->n_in);
+    for (int c = 0; c < channels; c++) {
+        for (int k = 0; k < n->n_in; k++) {
+            RegType t = em_vec(e, em_mem_type(e, w->in_elem[k]), lanes);
+            Reg at = em_at(e, along(e, r->in[k], i, lanes * n->in[k][d]), c * n->in[k][inner]);
+            v[k] = em_from_mem(e, w->in_elem[k], em_load_strided(e, t, at, n->in[k][d], active));
+        }
+        made[c] = em_to_mem(e, w->out_elem, em_expr(e, w->expr, lanes, v));
+    }
+    em_store_part(e, weave(e, channels, made), along(e, r->out, i, lanes * n->out[d]), bytes, active * channels);
+}
+
+/* All groups of pixels, or this task's. */
+static void emit_woven(KernelEmit *k, const Row *r, int lanes, bool share) {
+    Emit *e = r->em;
+    int64_t pixels = r->nest->dim[r->nest->rank - 2];
+    lanes = lanes > MAX_TILE ? MAX_TILE : lanes;
+    while (lanes > pixels) lanes /= 2;
+    Loop l = open_loop(k, ceil_div(pixels, lanes), share);
+    if (pixels % lanes == 0) {
+        weave_group(r, l.i, lanes, lanes);
+    } else {
+        If full = em_if(e, em_compare(e, CMP_LT, l.i, em_i64(e, pixels / lanes)), 0, NULL);
+        weave_group(r, l.i, lanes, lanes);
+        em_else(e, &full);
+        weave_group(r, l.i, lanes, (int)(pixels % lanes));
+        em_if_end(e, &full);
+    }
+    em_loop_end(e, &l);
+}
+
 /* ---- all rows ------------------------------------------------------------------------------------------------ */
 
 int nest_lanes(const Target *t, const Expr *x) {
@@ -310,14 +381,6 @@ int nest_lanes(const Target *t, const Expr *x) {
         if (b > bits) bits = b;
     }
     return target_lanes(t, bits > 32 ? 32 : bits);
-}
-
-/* A loop over `dim`; shared by the tasks if `share` is set. */
-static Loop open_loop(KernelEmit *k, int64_t dim, bool share) {
-    Reg from, to;
-    if (!share || k->plan->n_tasks == 1) return em_loop(k->em, 0, dim, 1, 0, NULL);
-    kernel_range(k, dim, &from, &to);
-    return em_loop_reg(k->em, from, to, 1, 0, NULL);
 }
 
 static int tile_size(const Row *r) {
@@ -376,15 +439,19 @@ void nest_emit(KernelEmit *k, Nest *n, const NestWork *w) {
     Row r = {.em = e, .nest = n, .work = w, .in = NEW_ARRAY(e->arena, Reg, n->n_in), .out = w->out};
     for (int i = 0; i < n->n_in; i++) r.in[i] = w->in[i];
     if (tasks && n->rank == 1) split(n, row_parts(n->dim[0], k->plan->n_tasks, lanes));
-    while (lanes > 1 && lanes / 2 >= n->dim[n->rank - 1]) lanes /= 2;
     Loop loops[NEST_RANK];
     int depth = n->rank - 1;
-    if (crossed >= 0) {
+    if (lanes > 1 && is_woven(n, w)) {
+        depth--;
+        open_outer(k, &r, depth, tasks, loops);
+        emit_woven(k, &r, lanes, tasks && depth == 0);
+    } else if (crossed >= 0) {
         sink_dim(n, crossed, n->rank - 2);
         depth--;
         open_outer(k, &r, depth, tasks, loops);
         emit_crossed(k, &r, tasks && depth == 0);
     } else {
+        while (lanes > 1 && lanes / 2 >= n->dim[n->rank - 1]) lanes /= 2;
         open_outer(k, &r, depth, tasks, loops);
         emit_row(&r, lanes);
     }
