@@ -457,6 +457,25 @@ static void pool_layer(Net *n) {
     set_quantized(n);
 }
 
+/* A larger image of the same codes, which may meet a branch. */
+static void resize_layer(Net *n) {
+    const Shape *s = &n->v->type.shape;
+    Tensor *scales = tensor_new(n->arena, (Type){QCC_F32, DIMS(s->rank)});
+    for (int i = 0; i < s->rank; i++) tensor_set(scales, i, i < 2 || s->dim[i] > 11 ? 1 : draw(n, 1, 3));
+    const char *how =
+        chance(n, 50) ? "mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor" : "mode=nearest";
+    Value *x = NET_NODE(n, Resize, how, n->v, NULL, constant(n, scales));
+    n->v = x;
+    if (chance(n, 60)) {
+        convolve(n, (int)channels_of(x));
+        measure(n);
+        set_quantized(n);
+        n->v = NET_NODE(n, Add, NULL, n->v, x);
+    }
+    measure(n);
+    set_quantized(n);
+}
+
 /* Of codes: QLinearMatMul, or MatMulInteger and its sums as floats. */
 static void connect_codes(Net *n, const Weights *w) {
     Coding x = net_coding(n, true);
@@ -511,8 +530,10 @@ static void inner_layer(Net *n) {
         add_codes_layer(n);
     else if (kind < 84)
         concat_layer(n);
-    else
+    else if (kind < 96)
         pool_layer(n);
+    else
+        resize_layer(n);
     measure(n);
 }
 

@@ -135,6 +135,88 @@ TEST(not_where_codes_rise_and_fall) {
     check_hoisted(c, code(c, NODE(c, Abs, NULL, v), 2, -8, 7), OP_MaxPool, false);
 }
 
+/* ---- sink_map ---- */
+
+#define SUNK(c)                                                                                              \
+    RUN(c, PASS_expand, PASS_fuse_map, PASS_hoist_map, PASS_clean_hoisted, PASS_fuse_hoisted, PASS_sink_map, \
+        PASS_fold_ladder, PASS_fuse_ladder, PASS_fuse_epilogue, PASS_dce_fused)
+
+static int moved_bits(const Graph *g, OpId op) {
+    int most = 0;
+    for (const Node *n = g->first; n; n = n->next)
+        if (n->op == op && elem_info[in_elem(n, 0)].bits > most) most = elem_info[in_elem(n, 0)].bits;
+    return most;
+}
+
+/* The values of codes of a layer. */
+static Value *coded_layer(OpCase *c, Value *x, double step) {
+    return NODE(c, Mul, NULL, NODE(c, Cast, "to=1", code(c, layer(c, x, 4), step, -8, 7)), number(c, step));
+}
+
+static Value *twice(OpCase *c, Value *v) {
+    return NODE(c, Resize, "mode=nearest", v, NULL, constant(c, F32(c, DIMS(4), 1, 1, 2, 2)));
+}
+
+/* The branch of a pyramid: both codes meet in one program, and neither is stored as floats. */
+TEST(resized_codes_meet_others) {
+    OPEN;
+    Value *x = input(c, QCC_I8, DIMS(1, 3, 8, 8), 7);
+    Value *small = NODE(c, MaxPool, "kernel_shape=2,2 strides=2,2", x);
+    Value *v = NODE(c, Add, NULL, twice(c, coded_layer(c, small, 0.5)), coded_layer(c, x, 0.25));
+    graph_output(c->graph, "y", code(c, v, 1, -8, 7));
+    SUNK(c);
+    assert_int_equal(count(c->graph, OP_Gather), 2);
+    assert_int_equal(moved_bits(c->graph, OP_Gather), 8);
+    assert_int_equal(count(c->graph, OP_Map), 0);
+    case_free(c);
+}
+
+/* Floats, where they are wanted, are made at the end. */
+TEST(resized_codes_leave_as_floats) {
+    OPEN;
+    graph_output(c->graph, "y", twice(c, coded_layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 0.5)));
+    SUNK(c);
+    assert_int_equal(moved_bits(c->graph, OP_Gather), 8);
+    assert_int_equal(count(c->graph, OP_Map), 1);
+    assert_int_equal(c->graph->last->op, OP_Map);
+    case_free(c);
+}
+
+/* Through the reshapes of a shuffle, to who reads it. */
+TEST(shuffled_codes) {
+    OPEN;
+    Value *x = input(c, QCC_I8, DIMS(1, 3, 4, 4), 7);
+    Value *v = NODE(c, DepthToSpace, "blocksize=2", coded_layer(c, x, 0.5));
+    graph_output(c->graph, "y", NODE(c, Mul, NULL, v, graph_input(c->graph, "z", v->type)));
+    c->data[c->n_in++] = mixed(c, QCC_F32, v->type.shape, 50);
+    SUNK(c);
+    assert_int_equal(moved_bits(c->graph, OP_Transpose), 8);
+    case_free(c);
+}
+
+/* Nobody behind the transposition would take the conversion in. */
+TEST(transposed_floats_that_are_wanted) {
+    OPEN;
+    Value *v = coded_layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 0.5);
+    graph_output(c->graph, "y", NODE(c, Transpose, "perm=0,2,3,1", v));
+    SUNK(c);
+    assert_int_equal(moved_bits(c->graph, OP_Transpose), 32);
+    assert_int_equal(count(c->graph, OP_Map), 0);
+    case_free(c);
+}
+
+/* What is computed of a code is not done again for each copy. */
+TEST(long_programs_stay) {
+    OPEN;
+    Value *v = coded_layer(c, input(c, QCC_I8, DIMS(1, 3, 4, 4), 7), 0.5);
+    for (int i = 0; i < 8; i++) v = NODE(c, Mul, NULL, v, number(c, 0.75));
+    graph_output(c->graph, "y", twice(c, v));
+    SUNK(c);
+    assert_int_equal(moved_bits(c->graph, OP_Gather), 32);
+    assert_int_equal(count(c->graph, OP_Map), 0);
+    case_free(c);
+}
+
 /* ---- fuse_epilogue ---- */
 
 /* A program that is one number, as x to the power of 0, says nothing of the layer in front of it. */
@@ -339,6 +421,11 @@ int main(void) {
         cmocka_unit_test(in_front_of_maxima),
         cmocka_unit_test(in_front_of_maxima_of_falling_codes),
         cmocka_unit_test(not_where_codes_rise_and_fall),
+        cmocka_unit_test(resized_codes_meet_others),
+        cmocka_unit_test(resized_codes_leave_as_floats),
+        cmocka_unit_test(shuffled_codes),
+        cmocka_unit_test(transposed_floats_that_are_wanted),
+        cmocka_unit_test(long_programs_stay),
         cmocka_unit_test(no_epilogue_without_the_result),
         cmocka_unit_test(shortcut_stores_codes),
         cmocka_unit_test(bytes_that_fit),

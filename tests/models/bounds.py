@@ -21,8 +21,8 @@ from onnx import helper, numpy_helper
 U = 2.0**-24
 # Operators on codes and constants whose float32 result follows from the standard alone: one rounding an element, or none.
 DEFINED = {"QuantizeLinear", "DequantizeLinear", "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Abs", "Where", "Cast", "MaxPool",
-           "Identity", "Reshape", "Flatten", "Transpose", "Pad", "Split", "Concat", "ConvInteger", "MatMulInteger", "Round",
-           "Floor", "Ceil", "Sign", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod"}
+           "Identity", "Reshape", "Flatten", "Transpose", "Resize", "Pad", "Split", "Concat", "ConvInteger", "MatMulInteger",
+           "Round", "Floor", "Ceil", "Sign", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod"}
 DISCRETE = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "QLinearAdd", "Round", "Floor", "Ceil", "Sign", "Greater",
             "GreaterOrEqual", "Less", "LessOrEqual"}
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
@@ -450,6 +450,18 @@ class Reals:
 
     def Transpose(self, attrs, x):
         return self.move(x, lambda a: a.transpose(attrs.get("perm")))
+
+    def Resize(self, attrs, x, _, scales):
+        """To the nearest by whole factors: each element several times, whichever way coordinates go."""
+        if attrs["mode"] != b"nearest" or np.any(scales.value != np.rint(scales.value)):
+            raise NotImplementedError("this Resize")
+
+        def grow(a):
+            for axis, times in enumerate(scales.value):
+                a = np.repeat(a, int(times), axis)
+            return a
+
+        return self.move(x, grow)
 
     def Pad(self, _, x, pads, value=None):
         pairs = list(zip(*pads.value.astype(int).reshape(2, -1)))
