@@ -287,6 +287,21 @@ static int steps_named(KernelCase *c, const char *cpu, const char *part) {
     return n;
 }
 
+/* Of codes that Winograd's tiles give. */
+static void test_bits_of_tiles(void **state) {
+    (void)state;
+    static const int64_t channels[] = {33, 64, 65, 80, 100};
+    KernelCase *c = kernel_case_new();
+    for (size_t i = 0; i < COUNT_OF(channels); i++) {
+        const Ladder *l = &ladders[i % COUNT_OF(ladders)];
+        Value *w = kernel_weight(c, QCC_F32, DIMS(channels[i], 33, 3, 3));
+        Value *v = kernel_inner(c, OP_Conv, "pads=1,1,1,1", kernel_input(c, QCC_F32, DIMS(1, 33, 9, 11)), w);
+        read_image(c, laddered(c, v, 1, l), l);
+    }
+    assert_int_equal(steps_named(c, NULL, "winograd2x2_f32"), COUNT_OF(channels));
+    kernel_case_check(c);
+}
+
 static KernelCase *chain_of(bool output, bool again) {
     KernelCase *c = kernel_case_new();
     Value *v = kernel_inner(c, OP_QConv, NULL, kernel_input(c, QCC_U8, DIMS(1, 8, 5, 5)),
@@ -325,7 +340,8 @@ int main(void) {
         cmocka_unit_test(test_products),         cmocka_unit_test(test_bit_serial),
         cmocka_unit_test(test_bits_of_products), cmocka_unit_test(test_bits_of_convolutions),
         cmocka_unit_test(test_bits_of_groups),   cmocka_unit_test(test_bits_of_pools),
-        cmocka_unit_test(test_bits_of_tasks),    cmocka_unit_test(test_who_packs),
+        cmocka_unit_test(test_bits_of_tasks),    cmocka_unit_test(test_bits_of_tiles),
+        cmocka_unit_test(test_who_packs),
     };
     return TEST_RUN(tests);
 }

@@ -159,6 +159,8 @@ bool plan_conv_winograd(KernelPlan *p) {
     p->scratch_bytes = POINTS * (g->block * g->row_bytes + g->group * (int64_t)g->nr * g->lanes * 4);
     p->macs = g->images * g->w.out[1] * g->w.out[2] * TAPS * g->ins * g->outs;
     p->n_tasks = plan_tasks(p, g->blocks * g->chunks, g->tiles * POINTS * g->cells * g->outs / g->lanes);
+    p->finish_lanes = g->lanes;
+    p->finish_dim = 1;
     plan_name(p, "conv3x3_winograd2x2_%s_%dx%d", core_name(g->core), g->nr, g->lanes);
     return true;
 }
