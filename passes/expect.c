@@ -172,13 +172,14 @@ bool expect_output(Expect *e, const Layer *l, const Steps *steps, const float *w
     int64_t inputs = in_shape(n, 0)->dim[n->op == OP_Conv ? 1 : in_shape(n, 0)->rank - 1];
     if (l->axis < 0 || n->op == OP_ConvTranspose || (n->op != OP_Conv && in_shape(n, 0)->rank != 2)) return false;
     if (!quantized_input(e, l->source, steps, &in) || !repeat_channels(e, &in, inputs)) return false;
+    double alpha = n->op == OP_Gemm ? node_float(n, "alpha") : 1;
     *out = new_stats(e->arena, shape.channels);
     for (int64_t c = 0; c < out->n; c++) {
         int64_t first, per;
         if (!input_channels(l, inputs, shape.channels, c, &first, &per) || shape.each % per) return false;
         int64_t taps = shape.each / per;
         for (int64_t i = 0; i < shape.each; i++) {
-            double v = (double)w[c * shape.each + i];
+            double v = alpha * (double)w[c * shape.each + i];
             out->mean[c] += v * in.mean[first + i / taps];
             out->var[c] += v * v * in.var[first + i / taps];
         }
@@ -187,10 +188,15 @@ bool expect_output(Expect *e, const Layer *l, const Steps *steps, const float *w
 }
 
 static bool of_layer(Expect *e, Node *n, ChannelStats *out) {
-    Layer l = {.node = n, .source = n->in[0], .axis = n->op == OP_Conv ? 0 : -1};
-    if (n->op != OP_Conv || !in_const(n, 1) || in_elem(n, 1) != QCC_F32) return false;
+    int axis;
+    if (!layer_weight_axis(n, &axis) || !in_const(n, 1) || in_elem(n, 1) != QCC_F32) return false;
+    Layer l = {.node = n, .source = n->in[0], .axis = axis};
     if (!expect_output(e, &l, NULL, layer_weights(e->arena, &l).w, out)) return false;
-    for (int64_t c = 0; in_const(n, 2) && c < out->n; c++) out->mean[c] += tensor_get(in_const(n, 2), c);
+    if (n->op == OP_MatMul || !has_in(n, 2)) return true;
+    ChannelStats bias;
+    if (!of_constant(e, n->in[2], out->n, &bias)) return false;
+    double beta = n->op == OP_Gemm ? node_float(n, "beta") : 1;
+    for (int64_t c = 0; c < out->n; c++) out->mean[c] += beta * bias.mean[c];
     return true;
 }
 
@@ -205,6 +211,8 @@ static bool of_node(Expect *e, Node *n, ChannelStats *out) {
     case OP_Concat:
         return of_concat(e, n, out);
     case OP_Conv:
+    case OP_Gemm:
+    case OP_MatMul:
         return of_layer(e, n, out);
     case OP_MaxPool:
     case OP_AveragePool:

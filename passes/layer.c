@@ -8,8 +8,7 @@
 
 /* ---- finding ---- */
 
-/* The axis of the output channels among the weights' dimensions; false if the node is no layer. */
-static bool weight_axis(const Node *n, int *axis) {
+bool layer_weight_axis(const Node *n, int *axis) {
     switch (n->op) {
     case OP_Conv:
         *axis = 0;
@@ -31,7 +30,7 @@ static bool weight_axis(const Node *n, int *axis) {
 static bool is_layer(const Node *n, int *axis) {
     if (n->n_in < 2 || !n->in[0] || n->in[0]->constant || !in_const(n, 1)) return false;
     if (in_elem(n, 0) != QCC_F32 || in_elem(n, 1) != QCC_F32 || in_shape(n, 1)->rank < 2) return false;
-    return shape_count(in_shape(n, 1)) > 0 && weight_axis(n, axis);
+    return shape_count(in_shape(n, 1)) > 0 && layer_weight_axis(n, axis);
 }
 
 int layer_output_axis(const Node *n) {
@@ -134,7 +133,7 @@ static void open_weights(Node *n) {
 void layers_find(Graph *g, const QuantizeOptions *o, Layers *out) {
     for (Node *n = g->first; n; n = n->next) {
         int axis;
-        if (weight_axis(n, &axis)) open_weights(n);
+        if (layer_weight_axis(n, &axis)) open_weights(n);
         if (!is_layer(n, &axis)) continue;
         Layer *l = NEW(g->arena, Layer);
         *l = (Layer){.node = n, .name = layer_name(n), .axis = axis};

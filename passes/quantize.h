@@ -67,6 +67,8 @@ typedef VEC(Layer *) Layers;
 void layers_find(Graph *g, const QuantizeOptions *o, Layers *out);
 /* The layer's weights, one output channel after the other. */
 Weights layer_weights(Arena *a, const Layer *l);
+/* The axis of the output channels among the weights' dimensions, -1 if there is none; false if the node is no layer. */
+bool layer_weight_axis(const Node *n, int *axis);
 /* The axis of the output's channels. */
 int layer_output_axis(const Node *n);
 /* Moves the bias, or the statistics of the normalisation behind, by what `before` and `after` differ. *shift is what

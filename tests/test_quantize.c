@@ -180,6 +180,31 @@ static void shared(void **state) {
     arena_free(&a);
 }
 
+/* Products carry what is known of their input on: the last layer's range is that of samples. */
+static void known_behind_products(void **state) {
+    (void)state;
+    float step[2];
+    for (int sampled = 0; sampled < 2; sampled++) {
+        Arena a = {0};
+        Net n = net_new(&a);
+        APPEND(&n, OP_Flatten, "flat", NULL, n.x);
+        Value *w = numbers(&n, "w", shape_of(2, (int64_t[]){200, 144}), 0.01, 0.1);
+        APPEND(&n, OP_Gemm, "fc", "transB=1 alpha=2 beta=0.5", n.x, w,
+               numbers(&n, "b", shape_of(1, (int64_t[]){200}), 4, 1));
+        APPEND(&n, OP_Relu, "relu", NULL, n.x);
+        APPEND(&n, OP_MatMul, "last", NULL, n.x, numbers(&n, "w2", shape_of(2, (int64_t[]){200, 10}), 0, 0.2));
+        graph_output(n.g, "y", n.x);
+        QuantizeOptions o = options(&n, "lsq:w8a8");
+        static const double range[] = {-1.7320508, 1.7320508}; /* of the samples' deviation */
+        o.input_range = range;
+        if (sampled) add_samples(&n, &o, 50);
+        quantize(&n, &o);
+        step[sampled] = (float)tensor_get(in_const(node_named(&n, "relu"), 1), 0);
+        arena_free(&a);
+    }
+    assert_true(fabsf(step[0] / step[1] - 1) < 0.2F);
+}
+
 static Node *conv_on_bytes(Net *n, const char *name, int64_t channels, bool of_codes) {
     Tensor *w = tensor_new(n->a, (Type){QCC_I8, shape_of(4, (int64_t[]){channels, channels, 1, 1})});
     for (int64_t i = 0; i < channels * channels; i++) tensor_set_int(w, i, i * 37 % 255 - 127);
@@ -355,6 +380,7 @@ int main(void) {
         cmocka_unit_test(places),
         cmocka_unit_test(rules),
         cmocka_unit_test(shared),
+        cmocka_unit_test(known_behind_products),
         cmocka_unit_test(weights_stored_as_integers),
         cmocka_unit_test(clips),
         cmocka_unit_test(means_return),
