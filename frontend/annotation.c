@@ -108,9 +108,15 @@ static bool read_datatype(const char *name, Domain *d) {
     if (strcmp(name, "BINARY") == 0) *d = (Domain){0, 1, .any = false};
     if (d->high > 0) return true;
     bool is_signed = starts_with(name, "INT");
-    if (!whole_width(name + (is_signed ? 3 : 4), &bits) || !(is_signed || starts_with(name, "UINT"))) return false;
+    if (!is_signed && !starts_with(name, "UINT")) return false;
+    if (!whole_width(name + (is_signed ? 3 : 4), &bits)) return false;
     *d = of_width(bits, is_signed);
     return true;
+}
+
+bool datatype_known(const char *name) {
+    Domain d;
+    return read_datatype(name, &d);
 }
 
 bool datatype_admits(const char *name, double low, double high) {

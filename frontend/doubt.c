@@ -47,7 +47,10 @@ static void doubt_thresholds(Import *imp, const Node *n) {
     const Attr *type = node_attr(n, "out_dtype");
     double scale = node_float(n, "out_scale"), bias = node_float(n, "out_bias");
     double last = (double)in_shape(n, 1)->dim[1] * scale + bias;
-    if (!type || !*type->s || datatype_admits(type->s, bias, last)) return;
+    if (!type || !*type->s) return;
+    if (!datatype_known(type->s))
+        diag(imp->d, D_ANNOTATION, n->loc, "out_dtype is '%s', which is no type of numbers that is known", type->s);
+    if (datatype_admits(type->s, bias, last)) return;
     diag(imp->d, D_ANNOTATION, n->loc, "out_dtype is %s, but the results go from %g to %g", type->s, bias, last);
 }
 

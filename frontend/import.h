@@ -143,6 +143,8 @@ bool draft_localize(Draft *d);
 void draft_check_widths(Draft *d, const OpDef *def);
 /* The types noted for tensors. */
 void check_annotations(Import *imp, const Scope *s);
+/* A name such as INT4, BIPOLAR or FLOAT32. */
+bool datatype_known(const char *name);
 /* False if the type of numbers does not hold both; true where its name is not known. */
 bool datatype_admits(const char *name, double low, double high);
 

@@ -71,6 +71,8 @@ static bool parse_words(Diags *d, const char *text, const char *at, Scheme *out)
             known = listed(scheme_info[out->id].words, at, n);
             out->words |= words[i].word;
         }
+        if (!known && out->id == SCHEME_xnor && listed("map", at, n))
+            return refuse(d, text, "XNOR-Net's map has a scale for each position, so codes have no common step");
         if (!known) {
             const char *own = scheme_info[out->id].words;
             return refuse(d, text,

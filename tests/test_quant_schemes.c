@@ -316,6 +316,7 @@ static void spelling(void **state) {
         {"pact:w4a4,affine", "affine"},
         {"hwgq:w1a2x", "not understood"},
         {"xnor:w1a2", "2-bit activations"},
+        {"xnor:w1a1,map", "a scale for each position"},
         {"lsq:w8a8,", "none of its words"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
