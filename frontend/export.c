@@ -95,8 +95,10 @@ void export_domain(Export *e, const char *domain, int64_t version) {
 }
 
 void export_unsaid(Export *e, const Node *n, const char *why) {
-    const char *name = n->loc.node && *n->loc.node ? n->loc.node : "(no name)";
-    vec_push(e->arena, &e->unsaid, arena_printf(e->arena, "node '%s' (%s): %s", name, op_def(n->op)->name, why));
+    bool named = n->loc.node && *n->loc.node;
+    vec_push(e->arena, &e->unsaid,
+             arena_printf(e->arena, "node %s'%s' (%s): %s", named ? "" : "that makes ",
+                          named ? n->loc.node : n->out[0]->name, op_def(n->op)->name, why));
 }
 
 /* ---- tensors ---- */
