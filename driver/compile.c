@@ -210,6 +210,7 @@ static bool check_pattern(Driver *dr, OptId id) {
 static bool write_report(Driver *dr, const Report *r) {
     const char *path = command_get(&dr->cmd, O_REPORT);
     if (!path) return true;
+    if (!spares_read(dr, path)) return false;
     Text t = {.arena = dr->arena};
     const char *suffix = strrchr(path, '.');
     if (suffix && strcmp(suffix, ".json") == 0)
@@ -364,6 +365,15 @@ bool spares_model(Driver *dr, const char *model, const char *output) {
     return false;
 }
 
+bool spares_read(Driver *dr, const char *output) {
+    for (size_t i = 0; output && i < dr->cmd.read.v.n; i++) {
+        if (!file_is_same(dr->cmd.read.v.at[i], output)) continue;
+        diag(dr->diags, D_USAGE, LOC_NONE, "'%s' is read for this: it would be overwritten", output);
+        return false;
+    }
+    return true;
+}
+
 static bool wants_onnx(Driver *dr, const char *output) {
     const char *word = command_get(&dr->cmd, O_EMIT), *suffix = output ? strrchr(output, '.') : NULL;
     return word ? strcmp(word, "onnx") == 0 : suffix && strcmp(suffix, ".onnx") == 0;
@@ -422,6 +432,8 @@ bool compile_verb(Driver *dr) {
     if (!spares_model(dr, path, output) || !spares_model(dr, path, header)) return false;
     Graph *g = load_graph(dr, path);
     if (!g) return false;
+    if (!spares_read(dr, output) || !spares_read(dr, header) || !spares_read(dr, command_get(&dr->cmd, O_DEPFILE)))
+        return false;
     CompileReport report = {0};
     if (!compile_graph(dr, g, kind, output, header, &report) || !write_depfile(dr, output)) return false;
     progress_done();

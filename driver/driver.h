@@ -37,6 +37,8 @@ bool compile_graph(Driver *dr, Graph *g, EmitKind kind, const char *output, cons
 bool write_onnx(Driver *dr, const Graph *g, const char *output);
 /* False after a diagnostic if writing `output` (NULL: nothing) would replace the model at `path`. */
 bool spares_model(Driver *dr, const char *path, const char *output);
+/* The same of all files that were read for the command. */
+bool spares_read(Driver *dr, const char *output);
 bool path_is_elf(const char *path);
 /* The only file on the command line, which no option writes to; NULL after a diagnostic. */
 const char *single_file(Driver *dr);

@@ -24,8 +24,8 @@ bool write_onnx(Driver *dr, const Graph *g, const char *output) {
     Dialect dialect;
     const uint8_t *data;
     size_t bytes;
-    return choose_dialect(dr, &dialect) && onnx_export(dr->arena, dr->diags, g, dialect, &data, &bytes) &&
-           file_write(dr->diags, output, data, bytes);
+    return choose_dialect(dr, &dialect) && spares_read(dr, output) &&
+           onnx_export(dr->arena, dr->diags, g, dialect, &data, &bytes) && file_write(dr->diags, output, data, bytes);
 }
 
 bool export_verb(Driver *dr) {
