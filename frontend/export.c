@@ -95,10 +95,11 @@ void export_domain(Export *e, const char *domain, int64_t version) {
 }
 
 void export_unsaid(Export *e, const Node *n, const char *why) {
-    bool named = n->loc.node && *n->loc.node;
+    const char *node = n->loc.node ? n->loc.node : "", *result = n->out[0]->name;
+    const char *which = *node ? "" : *result ? "that makes " : "behind ";
+    const char *name = *node ? node : *result ? result : n->in[0]->name;
     vec_push(e->arena, &e->unsaid,
-             arena_printf(e->arena, "node %s'%s' (%s): %s", named ? "" : "that makes ",
-                          named ? n->loc.node : n->out[0]->name, op_def(n->op)->name, why));
+             arena_printf(e->arena, "node %s'%s' (%s): %s", which, name, op_def(n->op)->name, why));
 }
 
 /* ---- tensors ---- */
