@@ -138,16 +138,18 @@ static Value *count_of(const Node *n) {
     return graph_constant(n->graph, "", t);
 }
 
-/* These take their operands one after the other, so that a few at a time give the same. */
+/* These take their operands one after the other, so that a few at a time give the same; a Sum becomes Adds. */
 static bool split_terms(Node *n) {
-    bool mean = n->op == OP_Mean;
-    if ((n->op != OP_Sum && n->op != OP_Max && n->op != OP_Min && !mean) || n->n_in <= MOST_TERMS) return false;
+    bool mean = n->op == OP_Mean, sum = n->op == OP_Sum;
+    if (!sum && n->op != OP_Max && n->op != OP_Min && !mean) return false;
+    if (n->n_in < 2 || (!sum && n->n_in <= MOST_TERMS)) return false;
+    int at_once = sum || mean ? 2 : MOST_TERMS;
     Value *acc = n->in[0], *terms[MOST_TERMS];
     for (int next = 1; next < n->n_in;) {
         int k = 0;
         terms[k++] = acc;
-        while (k < MOST_TERMS && next < n->n_in) terms[k++] = n->in[next++];
-        acc = join(n, mean ? OP_Sum : n->op, k, terms);
+        while (k < at_once && next < n->n_in) terms[k++] = n->in[next++];
+        acc = join(n, sum || mean ? OP_Add : n->op, k, terms);
     }
     if (mean) acc = join(n, OP_Div, 2, (Value *[]){acc, count_of(n)});
     replace_node(n, acc);

@@ -241,6 +241,8 @@ static const Codes *add_two(CodeTable *t, Value *v, OpId op) {
     const Codes *p = codes_of(t, n->in[0]), *q = p ? codes_of(t, n->in[1]) : NULL;
     if (!q) return NULL;
     if (!same_scale(p->scale, q->scale)) return refuse(t, v, "combines tensors of different scales");
+    if ((op == OP_Max || op == OP_Min) && !positive(p->scale))
+        return refuse(t, v, "compares at a scale that may be negative");
     Value *in[] = {build_cast(t->graph, n->next, n->loc, p->ints, QCC_I32),
                    build_cast(t->graph, n->next, n->loc, q->ints, QCC_I32)};
     Node *at = n->next;
@@ -415,6 +417,9 @@ static const Codes *by_arithmetic(CodeTable *t, Value *v) {
     case OP_Add:
     case OP_Sub:
         return shift_or_add(t, v, n->op);
+    case OP_Max:
+    case OP_Min:
+        return n->n_in == 2 ? add_two(t, v, n->op) : refuse(t, v, "compares more than two tensors");
     case OP_Relu:
         return rectify(t, v);
     case OP_Clip:

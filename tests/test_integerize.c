@@ -117,6 +117,18 @@ TEST(binary_idioms) {
     becomes(c, y, OP_QConv, 4, OP_Conv);
 }
 
+/* Sums of any number of operands, the greater and the lesser of two. */
+TEST(many_operands) {
+    OPEN;
+    Value *x = input(c, DIMS(1, 2, 4, 4)), *w = weights(c, DIMS(2, 2, 1, 1), 1, 1);
+    Value *a = quantized(c, x, 0.25, -8, 7), *b = quantized(c, x, 0.25, 0, 3), *d = quantized(c, x, 0.25, -4, 3);
+    Value *y = NODE(c, Conv, NULL, NODE(c, Sum, NULL, a, b, d), w);
+    y = NODE(c, Add, NULL, y, NODE(c, Conv, NULL, NODE(c, Max, NULL, a, b), w));
+    y = NODE(c, Add, NULL, y, NODE(c, Conv, NULL, NODE(c, Min, NULL, a, d), w));
+    assert_true(pass_run(c->graph, &c->diags, PASS_canonicalize));
+    becomes(c, y, OP_QConv, 3, OP_Conv);
+}
+
 /* 2 a b - a and a - 2 a b of bits b, and levels that lie between multiples of their distance. */
 TEST(shifted_codes) {
     OPEN;
@@ -235,6 +247,7 @@ int main(void) {
         cmocka_unit_test(product_of_activations),
         cmocka_unit_test(binary_idioms),
         cmocka_unit_test(many_thresholds),
+        cmocka_unit_test(many_operands),
         cmocka_unit_test(shifted_codes),
         cmocka_unit_test(shifted_between_codes),
         cmocka_unit_test(movement),
