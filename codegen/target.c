@@ -17,13 +17,13 @@ typedef struct Row {
 } Row;
 
 typedef struct Cpu {
-    const char *name, *row;
+    const char *name, *row, *features;
 } Cpu;
 
 static const Row rows[] = {
 #define TARGET(name, parent, arch, triple, cpu, features, isa, bits, regs) \
     {name, parent, ARCH_##arch, triple, cpu, features, isa, bits, regs},
-#define CPU(name, row)
+#define CPU(name, row, features)
 #include "codegen/target.def"
 #undef TARGET
 #undef CPU
@@ -31,7 +31,7 @@ static const Row rows[] = {
 
 static const Cpu cpus[] = {
 #define TARGET(name, parent, arch, triple, cpu, features, isa, bits, regs)
-#define CPU(name, row) {name, row},
+#define CPU(name, row, features) {name, row, features},
 #include "codegen/target.def"
 #undef TARGET
 #undef CPU
@@ -124,6 +124,7 @@ static void read_facts(Target *t) {
     t->f16 = x86 ? has(f, "f16c") : arm64;
     t->f64 = !arm || !single;
     t->dot8 = x86 && (has(f, "avx512vnni") || has(f, "avxvnni"));
+    t->pair8 = x86 && has(f, "ssse3");
     t->count = x86 && has(f, "avx512vpopcntdq") && has(f, "avx512vl");
     if (wasm && !has(f, "simd128")) t->vector_bits = 32;
 }
@@ -172,7 +173,8 @@ static bool mentions(const char *features, const char *name) {
 static bool feature_known(Arena *a, Arch arch, const char *name) {
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].arch == arch && mentions(rows[i].features, name)) return true;
-    if (arch == ARCH_X86 && mentions("+avx512vnni,+avxvnni,+avx512vpopcntdq", name)) return true;
+    for (size_t i = 0; i < COUNT_OF(cpus); i++)
+        if (row_find(cpus[i].row)->arch == arch && mentions(cpus[i].features, name)) return true;
     return arch == HOST_ARCH && mentions(host_text(a, LLVMGetHostCPUFeatures), name);
 }
 
@@ -218,6 +220,7 @@ const Target *target_find(Arena *a, Diags *d, const char *target, const char *cp
         take_row(a, t, by_cpu);
         t->triple = triple;
         if (known) t->cpu = known->name;
+        if (known && *known->features) t->features = arena_printf(a, "%s,%s", t->features, known->features);
     }
     if (features && *features) {
         if (!check_features(a, d, r, features)) return NULL;
@@ -238,6 +241,8 @@ void codegen_print_targets(Text *t) {
         text_add(t, "%-16s %-32s %s\n", rows[i].name, triple_of(&rows[i]), rows[i].isa);
     for (size_t i = 0; i < COUNT_OF(cpus); i++) {
         const Row *r = row_find(cpus[i].row);
-        if (r && r->arch == HOST_ARCH) text_add(t, "  -mcpu=%-18s as %s\n", cpus[i].name, r->name);
+        if (!r || r->arch != HOST_ARCH) continue;
+        text_add(t, "  -mcpu=%-18s as %s%s%s\n", cpus[i].name, r->name, *cpus[i].features ? " with " : "",
+                 cpus[i].features);
     }
 }

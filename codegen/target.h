@@ -25,6 +25,7 @@ typedef struct Target {
     bool f16;   /* conversions between f16 and f32 in one instruction */
     bool f64;   /* double arithmetic in hardware */
     bool dot8;  /* u8 x s8 dot products into i32 (VNNI) */
+    bool pair8; /* sums of two u8 x s8 products in s16 (SSSE3) */
     bool count; /* population counts of vectors of 32-bit words in one instruction */
 } Target;
 
