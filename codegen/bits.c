@@ -51,7 +51,9 @@ static int word_cost(const Target *t) {
     if (t->count) return 3;
     return t->arch == ARCH_X86 && t->vector_bits >= 256 ? 12 : t->arch == ARCH_AARCH64 ? 6 : 16;
 }
-static int bytes_cost(const Target *t) { return t->dot8 ? 1 : t->arch == ARCH_X86 && t->vector_bits > 32 ? 6 : 20; }
+static int bytes_cost(const Target *t) {
+    return t->dot8 ? 1 : t->pair8 ? 3 : t->arch == ARCH_X86 && t->vector_bits > 32 ? 6 : 20;
+}
 
 static bool pays(const Target *t, int64_t terms, int pairs) {
     return ceil_div(terms, WORD_BITS) * pairs * word_cost(t) < ceil_div(terms, 4) * bytes_cost(t);

@@ -7,6 +7,8 @@
 #include "tests/op_case.h"
 #include "tests/support.h"
 
+#include <string.h>
+
 static const Elem lefts[] = {QCC_U8, QCC_I8, QCC_I16};
 
 static int64_t least(Elem e) { return elem_info[e].kind == ELEM_I ? -((int64_t)1 << (elem_info[e].bits - 1)) : 0; }
@@ -28,7 +30,7 @@ static void test_reductions(void **state) {
             Value *a = kernel_input(c, lefts[e], DIMS(15, terms[k]));
             kernel_node(c, OP_QMatMul, NULL, 1, a, kernel_weight(c, QCC_I8, DIMS(terms[k], 33)));
         }
-        c->kernel = e == 0 ? "_u8_" : e == 1 ? "_s8_" : "_s16_";
+        c->kernel = e == 0 ? "_u8" : e == 1 ? "_s8" : "_s16";
         kernel_case_check(c);
     }
 }
@@ -49,6 +51,53 @@ static void test_extremes(void **state) {
         kernel_case_check(c);
     }
 }
+
+#ifdef __x86_64__
+static const char *kernel_of(const CompiledModel *m, const char *part) {
+    for (uint32_t i = 0; i < m->model->n_steps; i++)
+        if (strstr(m->model->steps[i].kernel, part)) return m->model->steps[i].kernel;
+    return "none";
+}
+
+/* Codes within bounds: where two products always fit 16 bits there is a shorter way than over even and odd bytes. At
+ * the bound, and one beyond it, with operands that are all at the bound. */
+static void test_pairs(void **state) {
+    (void)state;
+    static const struct {
+        Elem elem;
+        int64_t lo, hi, weight;
+        const char *kernel;
+    } cases[] = {
+        {QCC_U8, 0, 127, -128, "_u8pair_"},  {QCC_U8, 0, 128, -128, "_u8_"},      {QCC_U8, 0, 255, 64, "_u8pair_"},
+        {QCC_U8, 0, 255, 65, "_u8_"},        {QCC_U8, 0, 130, 127, "_u8_"},       {QCC_U8, 0, 128, 127, "_u8pair_"},
+        {QCC_I8, -128, -1, 127, "_s8pair_"}, {QCC_I8, -128, 0, 127, "_s8pair_"},  {QCC_I8, -8, 7, 121, "_s8pair_"},
+        {QCC_I8, -8, 7, 122, "_s8_"},        {QCC_I8, -128, 127, 64, "_s8pair_"},
+    };
+    static const char *const cpus[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+    for (size_t i = 0; i < COUNT_OF(cases) * COUNT_OF(cpus); i++) {
+        size_t k = i / COUNT_OF(cpus);
+        KernelCase *c = kernel_case_new();
+        Tensor *x = tensor_new(&c->arena, (Type){cases[k].elem, DIMS(9, 1023)});
+        Tensor *w = tensor_new(&c->arena, (Type){QCC_I8, DIMS(1023, 20)});
+        for (int64_t j = 0; j < shape_count(&x->type.shape); j++)
+            tensor_set_int(x, j, j % 1023 > 1000 ? cases[k].lo : cases[k].hi);
+        for (int64_t j = 0; j < shape_count(&w->type.shape); j++)
+            tensor_set_int(w, j, j % 20 == 7 ? j % 3 - 1 : cases[k].weight);
+        Value *bounds[2];
+        for (int b = 0; b < 2; b++)
+            bounds[b] = graph_constant(
+                c->graph, "", tensor_from_ints(&c->arena, cases[k].elem, (Shape){0}, b ? &cases[k].hi : &cases[k].lo));
+        Value *codes = kernel_inner(c, OP_Clip, NULL, kernel_feed(c, x), bounds[0], bounds[1]);
+        kernel_node(c, OP_QMatMul, NULL, 1, codes, graph_constant(c->graph, "", w));
+        CodegenOptions o = test_options;
+        o.cpu = cpus[i % COUNT_OF(cpus)];
+        CompiledModel m = check_graph(&c->arena, c->graph, c->feeds.at, &o, 0);
+        if (!strstr(kernel_of(&m, "gemm"), cases[k].kernel)) fail_msg("case %zu: %s", k, kernel_of(&m, "gemm"));
+        Arena rest = c->arena;
+        arena_free(&rest);
+    }
+}
+#endif
 
 static void test_windows(void **state) {
     (void)state;
@@ -142,6 +191,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reductions), cmocka_unit_test(test_extremes),   cmocka_unit_test(test_windows),
         cmocka_unit_test(test_shapes),     cmocka_unit_test(test_few_values),
+#ifdef __x86_64__
+        cmocka_unit_test(test_pairs),
+#endif
     };
     return TEST_RUN(tests);
 }

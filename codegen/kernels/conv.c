@@ -24,12 +24,12 @@ typedef struct Conv {
 /* Fewer input channels than this are not worth bringing to channels-last order. */
 enum { FEW_CHANNELS = 4, WORD_BITS = 32 };
 
-static bool choose_core(const Node *n, Conv *c) {
-    Elem x = n->in[0]->type.elem;
+static bool choose_core(const KernelPlan *p, Conv *c) {
+    const Node *n = p->node;
     c->x_planes = c->w_planes = 1;
     switch (n->op) {
     case OP_QConv:
-        return core_choose(x, n->in[1]->constant, &c->core);
+        return core_choose(p, &c->core);
     case OP_QXorConv:
         c->core = CORE_XOR;
         c->x_planes = (int)node_int(n, "x_planes");
@@ -37,7 +37,7 @@ static bool choose_core(const Node *n, Conv *c) {
         return true;
     default:
         c->core = CORE_F32;
-        return x == QCC_F32 && in_known(n, 2);
+        return n->in[0]->type.elem == QCC_F32 && in_known(n, 2);
     }
 }
 
@@ -84,7 +84,7 @@ static SweepShape conv_shape(const Conv *c) {
 bool plan_conv_dense(KernelPlan *p) {
     const Node *n = p->node;
     Conv *c = NEW(p->arena, Conv);
-    if (!conv_fits(n) || !choose_core(n, c)) return false;
+    if (!conv_fits(n) || !choose_core(p, c)) return false;
     p->data = c;
     c->w = window_wide(n);
     c->images = n->in[0]->type.shape.dim[0];

@@ -1,7 +1,8 @@
 /* Accumulation cores: one round's multiply-add, by the target's means. x86 has instructions for whole cells (VNNI:
- * vpdpbusd; SSE2 and later: pmaddwd); elsewhere a cell's values are taken apart. All of them are exact: four products
- * of eight bits, and two of sixteen, fit 32 bits, and the sum's range is the caller's matter. */
+ * vpdpbusd; SSSE3: pmaddubsw; SSE2: pmaddwd); elsewhere a cell's values are taken apart. All of them are exact: four
+ * products of eight bits, and two of sixteen, fit 32 bits, and the sum's range is the caller's matter. */
 #include "codegen/kernels/tile.h"
+#include "quant/range.h"
 
 int core_values(Core core) {
     switch (core) {
@@ -9,6 +10,8 @@ int core_values(Core core) {
         return 1;
     case CORE_DOT8:
     case CORE_DOT8S:
+    case CORE_PAIR8:
+    case CORE_PAIR8S:
         return 4;
     case CORE_DOT16:
         return 2;
@@ -19,8 +22,10 @@ int core_values(Core core) {
     return 1;
 }
 
+bool core_shifted(Core core) { return core == CORE_DOT8S || core == CORE_PAIR8S; }
+
 const char *core_name(Core core) {
-    static const char *const names[] = {"f32", "u8", "s8", "s16", "xor", "i32"};
+    static const char *const names[] = {"f32", "u8", "s8", "u8pair", "s8pair", "s16", "xor", "i32"};
     return names[core];
 }
 
@@ -29,7 +34,7 @@ RegType core_sum(Emit *e, Core core, int lanes) { return em_vec(e, core == CORE_
 Reg core_cell(Emit *e, Core core, Reg p, int lanes) {
     bool whole = core == CORE_F32 || core == CORE_XOR; /* else neighbours, that begin anywhere */
     Reg x = em_splat(e, em_load(e, core == CORE_F32 ? e->f32 : e->i32, p, whole ? CELL_BYTES : 1), lanes);
-    return core == CORE_DOT8S ? em_xor(e, x, em_int(e, em_type(x), (int32_t)0x80808080)) : x;
+    return core_shifted(core) ? em_xor(e, x, em_int(e, em_type(x), (int32_t)0x80808080)) : x;
 }
 
 /* ---- whole cells at once --------------------------------------------------------------------------------------- */
@@ -54,6 +59,17 @@ static Reg pairs(Emit *e, Reg a, Reg b) {
 }
 
 static Reg shift(Emit *e, Reg (*by)(Emit *, Reg, Reg), Reg v, int n) { return by(e, v, em_int(e, em_type(v), n)); }
+
+/* Without VNNI, of products that leave room: two of them in s16, and these in pairs. */
+static Reg narrow_pairs(Emit *e, Reg a, Reg b, Reg acc) {
+    int lanes = em_lanes(acc);
+    RegType bytes = em_vec(e, e->i8, 4 * lanes), halves = em_vec(e, e->i16, 2 * lanes), cells = em_type(acc);
+    const char *name = pick_width(lanes, "llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.avx2.pmadd.ub.sw",
+                                  "llvm.x86.avx512.pmaddubs.w.512");
+    Reg two = em_intrinsic_of_width(e, name, 2, (Reg[]){em_bitcast(e, a, bytes), em_bitcast(e, b, bytes)});
+    Reg ones = em_bitcast(e, em_int(e, halves, 1), cells);
+    return em_add(e, acc, pairs(e, em_bitcast(e, two, cells), ones));
+}
 
 /* Without VNNI: the even bytes of both, then the odd ones, as s16. */
 static Reg byte_pairs(Emit *e, Reg a, Reg b, Reg acc) {
@@ -92,6 +108,9 @@ Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc) {
     case CORE_DOT8S:
         if (x86) return e->target->dot8 ? vnni(e, a, b, acc) : byte_pairs(e, a, b, acc);
         return one_by_one(e, a, b, acc, 8, false);
+    case CORE_PAIR8:
+    case CORE_PAIR8S:
+        return x86 ? narrow_pairs(e, a, b, acc) : one_by_one(e, a, b, acc, 8, false);
     case CORE_DOT16:
         return x86 ? em_add(e, acc, pairs(e, a, b)) : one_by_one(e, a, b, acc, 16, true);
     case CORE_XOR:
@@ -104,17 +123,33 @@ Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc) {
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-static bool weights_within(const Tensor *t, int64_t lo, int64_t hi) {
+/* The least and the greatest weight. */
+static void weight_bounds(const Tensor *t, int64_t *lo, int64_t *hi) {
     int64_t n = t->splat ? 1 : shape_count(&t->type.shape);
+    *lo = *hi = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t v = tensor_get_int(t, i);
-        if (v < lo || v > hi) return false;
+        *lo = i64_min(*lo, v);
+        *hi = i64_max(*hi, v);
     }
-    return true;
 }
 
-bool core_choose(Elem x, const Tensor *weights, Core *out) {
-    bool bytes = weights_within(weights, INT8_MIN, INT8_MAX), words = weights_within(weights, INT16_MIN, INT16_MAX);
-    *out = x == QCC_U8 ? CORE_DOT8 : x == QCC_I8 ? CORE_DOT8S : CORE_DOT16;
-    return *out == CORE_DOT16 ? x == QCC_I16 && words : bytes;
+Core core_of_bytes(const Target *t, int64_t x, int64_t w) {
+    return t->pair8 && !t->dot8 && 2 * x * w <= INT16_MAX ? CORE_PAIR8 : CORE_DOT8;
+}
+
+bool core_choose(const KernelPlan *p, Core *out) {
+    const Value *x = p->node->in[0];
+    int64_t lo, hi;
+    Range r;
+    weight_bounds(p->node->in[1]->constant, &lo, &hi);
+    if (x->type.elem != QCC_U8 && x->type.elem != QCC_I8) {
+        *out = CORE_DOT16;
+        return x->type.elem == QCC_I16 && lo >= INT16_MIN && hi <= INT16_MAX;
+    }
+    bool known = range_of(p->ranges, x, &r), is_signed = x->type.elem == QCC_I8;
+    int64_t most = known ? i64_max(r.hi, 0) : is_signed ? INT8_MAX : UINT8_MAX; /* 0: around the image */
+    Core narrow = core_of_bytes(p->target, most + (is_signed ? 128 : 0), i64_max(-lo, hi));
+    *out = narrow == CORE_PAIR8 ? (is_signed ? CORE_PAIR8S : CORE_PAIR8) : is_signed ? CORE_DOT8S : CORE_DOT8;
+    return lo >= INT8_MIN && hi <= INT8_MAX;
 }

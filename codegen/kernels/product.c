@@ -119,14 +119,15 @@ static SweepShape product_shape(const Node *n, const Product *p) {
                         .weight_bytes = rounds_of(p) * p->n * CELL_BYTES};
 }
 
-static bool choose_core(const Node *n, Product *p) {
+static bool choose_core(const KernelPlan *kp, Product *p) {
+    const Node *n = kp->node;
     p->core = n->op == OP_QXorMatMul ? CORE_XOR : CORE_F32;
     p->a_planes = p->core == CORE_XOR ? (int)node_int(n, "a_planes") : 1;
     p->b_planes = p->core == CORE_XOR ? (int)node_int(n, "b_planes") : 1;
     if (p->core == CORE_XOR) return n->in[1]->constant != NULL;
     if (n->op != OP_QMatMul) return n->in[0]->type.elem == QCC_F32;
-    if (!n->in[1]->constant || !core_choose(n->in[0]->type.elem, n->in[1]->constant, &p->core)) return false;
-    return p->core != CORE_DOT8S || in_shape(n, 1)->rank <= 2; /* sums of one matrix start where plan_start says */
+    if (!n->in[1]->constant || !core_choose(kp, &p->core)) return false;
+    return !core_shifted(p->core) || in_shape(n, 1)->rank <= 2; /* sums of one matrix start where plan_start says */
 }
 
 /* A cell of integers is read at once: they must be neighbours, and what is behind the last be readable. */
@@ -140,7 +141,7 @@ static void wish_cells(KernelPlan *kp, const Product *p) {
 bool plan_product(KernelPlan *kp) {
     const Node *n = kp->node;
     Product *p = NEW(kp->arena, Product);
-    if (!choose_core(n, p) || !product_describe(n, p) || p->k == 0) return false;
+    if (!choose_core(kp, p) || !product_describe(n, p) || p->k == 0) return false;
     kp->data = p;
     p->k /= p->a_planes;
     int64_t rows = p->m;

@@ -43,7 +43,7 @@ enum { MAX_PIXELS = 16 };
 static int parts(const Target *t, Core core) {
     if (core == CORE_F32 || (core == CORE_DOT16 && t->arch == ARCH_X86)) return 0;
     if (core == CORE_XOR) return t->count ? 1 : 3;
-    return t->dot8 ? 0 : 3;
+    return t->dot8 ? 0 : core == CORE_PAIR8 || core == CORE_PAIR8S ? 2 : 3;
 }
 
 static bool fits(const Target *t, Core core, int pixels, int nr) {
@@ -53,7 +53,11 @@ static bool fits(const Target *t, Core core, int pixels, int nr) {
 
 static double round_cost(const Target *t, Core core, int pixels, int nr, double b_rate) {
     if (pixels == 0 || nr == 0) return 0;
-    double muls = pixels * nr * (core == CORE_XOR ? 1.5 : parts(t, core) ? 4 : 1), all = muls + pixels + nr + 1;
+    double muls = pixels * nr *
+                  (core == CORE_XOR ? 1.5
+                   : parts(t, core) ? 1 + parts(t, core)
+                                    : 1),
+           all = muls + pixels + nr + 1;
     double cost = muls / ports;
     cost = cost < (pixels + nr) / loads ? (pixels + nr) / loads : cost;
     cost = cost < all / decode ? all / decode : cost;
@@ -219,7 +223,7 @@ static void fill_start(void *pack, uint8_t *dst) {
 }
 
 int plan_start(KernelPlan *p, const Value *v, const PanelPack *weights) {
-    if (weights->core != CORE_DOT8S) return -1;
+    if (!core_shifted(weights->core)) return -1;
     void *ctx = arena_copy(p->arena, weights, sizeof *weights);
     int64_t bytes = weights->groups * round_up(weights->channels, weights->lanes) * CELL_BYTES;
     return plan_pack(p, v, arena_printf(p->arena, "start of %s", panel_key(p->arena, weights)), bytes, fill_start, ctx);

@@ -19,18 +19,23 @@
  *     F32     acc += a * b
  *     DOT8    acc += the sum of four u8 of a times four s8 of b
  *     DOT8S   the same with four s8 of a, read as a + 128: the sums start at -128 * sum(b)
+ *     PAIR8, PAIR8S   as DOT8 and DOT8S, where two neighbouring products always fit 16 bits together
  *     DOT16   acc += the sum of two s16 of a times two s16 of b
  *     XOR     acc += the number of bits in which a and b differ
  *     I32     acc += a * b, integers; of the depthwise kernel only, which widens a itself */
-typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_DOT16, CORE_XOR, CORE_I32 } Core;
+typedef enum Core { CORE_F32, CORE_DOT8, CORE_DOT8S, CORE_PAIR8, CORE_PAIR8S, CORE_DOT16, CORE_XOR, CORE_I32 } Core;
 enum { CELL_BYTES = 4 };
 int core_values(Core core);                          /* of A in a cell */
-const char *core_name(Core core);                    /* "f32", "u8", "s8", "s16", "xor", "i32": for kernel names */
+bool core_shifted(Core core);                        /* a is read as a + 128: DOT8S, PAIR8S */
+const char *core_name(Core core);                    /* "f32", "u8", "s8pair", "xor", ...: for kernel names */
 RegType core_sum(Emit *e, Core core, int lanes);     /* type of a vector of sums */
 Reg core_cell(Emit *e, Core core, Reg p, int lanes); /* the cell at p in every lane */
 Reg core_add(Emit *e, Core core, Reg a, Reg b, Reg acc);
-/* The core for integers of type `x` and constant weights; false if their values fit none. */
-bool core_choose(Elem x, const Tensor *weights, Core *out);
+/* The core for the integers of the node's operand 0 and the constant weights that operand 1 is; false if their values
+ * fit none. */
+bool core_choose(const KernelPlan *p, Core *out);
+/* The same for u8 of at most `x` and weights of at most `w`, by magnitude, that fit eight bits. */
+Core core_of_bytes(const Target *t, int64_t x, int64_t w);
 
 /* One loop of the reduction: how often, and by how much A and B advance each time: A in bytes, B in bytes or, if it
  * lies in panels, in rows of a panel. */

@@ -39,8 +39,8 @@ static bool winograd_fits(const KernelPlan *p, const Window *w) {
     return shape_count(&n->out[0]->type.shape) > 0 && shape_count(&n->in[0]->type.shape) > 0;
 }
 
-/* The offset that makes v at a point u8, of pixels lo .. hi; false if that takes more than 8 bits. */
-static bool find_offset(int point, int64_t lo, int64_t hi, uint8_t *out) {
+/* The offset that makes the least v at a point, of pixels lo .. hi, 0; and the greatest v then. */
+static int64_t find_offset(int point, int64_t lo, int64_t hi, uint8_t *out) {
     int64_t least = 0, most = 0;
     for (int i = 0; i < POINTS; i++) {
         int by = b_matrix[point / IN][i / IN] * b_matrix[point % IN][i % IN];
@@ -48,21 +48,22 @@ static bool find_offset(int point, int64_t lo, int64_t hi, uint8_t *out) {
         most += by * (by > 0 ? hi : lo);
     }
     *out = (uint8_t)-least;
-    return most - least <= UINT8_MAX;
+    return most - least;
 }
 
 /* Are all numbers on the way in 8 bits, and four times the sum in 32? */
 static bool codes_fit(KernelPlan *p, Winograd *g) {
     const Node *n = p->node;
-    const Tensor *w = n->in[1]->constant;
+    int64_t v = 0, u;
     Range x;
     if (n->in[0]->type.elem != QCC_U8 && n->in[0]->type.elem != QCC_I8) return false;
     if (g->lanes < LEAST_LANES || !range_of(p->ranges, n->in[0], &x)) return false;
     int64_t lo = i64_min(x.lo, 0), hi = i64_max(x.hi, 0); /* zeros around the image */
-    for (int i = 0; i < POINTS; i++)
-        if (!find_offset(i, lo, hi, &g->offset[i])) return false;
-    if (g->ins > INT32_MAX / (4 * TAPS * INT8_MAX * i64_max(1, i64_max(-lo, hi)))) return false;
-    return winograd_weights_fit(w, g->ins * g->outs);
+    for (int i = 0; i < POINTS; i++) v = i64_max(v, find_offset(i, lo, hi, &g->offset[i]));
+    if (v > UINT8_MAX || g->ins > INT32_MAX / (4 * TAPS * INT8_MAX * i64_max(1, i64_max(-lo, hi)))) return false;
+    u = winograd_reach(n->in[1]->constant, g->ins * g->outs);
+    g->core = core_of_bytes(p->target, v, u);
+    return u <= INT8_MAX;
 }
 
 static bool types_fit(KernelPlan *p, Winograd *g) {
@@ -77,7 +78,7 @@ static bool types_fit(KernelPlan *p, Winograd *g) {
 
 /* Instructions of a multiply-add of vectors of cells. */
 static double add_cost(const Target *t, Core core) {
-    return core == CORE_F32 || t->dot8 ? 1 : t->arch == ARCH_X86 ? 6 : 20;
+    return core == CORE_F32 || t->dot8 ? 1 : core == CORE_PAIR8 ? 3 : t->arch == ARCH_X86 ? 6 : 20;
 }
 
 /* Cycles of multiply-adds, or of reading the weights where that is longer. Two multiply-adds and, from beyond the

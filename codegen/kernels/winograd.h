@@ -31,7 +31,7 @@ void winograd_transform(Emit *e, const int8_t *m, int n, int k, const Reg *from,
  * of i32 where the sums start, then rows of cells. */
 int winograd_plan_weights(KernelPlan *p, const Winograd *g);
 static inline int64_t winograd_point_rows(const Winograd *g) { return g->cells + (g->core != CORE_F32); }
-/* True if all transformed weights are s8. */
-bool winograd_weights_fit(const Tensor *w, int64_t pairs);
+/* The largest magnitude of a transformed weight of w, integers; more than INT8_MAX if any is more. */
+int64_t winograd_reach(const Tensor *w, int64_t pairs);
 
 #endif

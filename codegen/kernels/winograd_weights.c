@@ -118,9 +118,6 @@ static int plan_floats(KernelPlan *p, const Winograd *g) {
 /* ---- integers -------------------------------------------------------------------------------------------------- */
 
 static const int8_t g2_matrix[IN][TAP] = {{2, 0, 0}, {1, 1, 1}, {1, -1, 1}, {0, 0, 2}};
-/* The most that a weight can be multiplied by in all. */
-enum { MOST_GAIN = 9 };
-
 static int transform_codes(const int w[TAPS], int point) {
     int u = 0;
     for (int i = 0; i < TAPS; i++) u += g2_matrix[point / IN][i / TAP] * g2_matrix[point % IN][i % TAP] * w[i];
@@ -132,18 +129,19 @@ static void read_taps(const Tensor *t, int64_t pair, int w[TAPS]) {
     for (int k = 0; k < TAPS; k++) w[k] = (int)tensor_get_int(t, t->splat ? 0 : pair * TAPS + k);
 }
 
-bool winograd_weights_fit(const Tensor *t, int64_t pairs) {
-    for (int64_t i = 0; i < pairs; i++) {
-        int w[TAPS], most = 0;
+int64_t winograd_reach(const Tensor *t, int64_t pairs) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < pairs && most <= INT8_MAX; i++) {
+        int w[TAPS];
         read_taps(t, i, w);
-        for (int k = 0; k < TAPS; k++) most = w[k] > most ? w[k] : -w[k] > most ? -w[k] : most;
-        if (most > INT8_MAX) return false;
-        for (int p = 0; p < POINTS && most * MOST_GAIN > INT8_MAX; p++) {
+        for (int k = 0; k < TAPS; k++)
+            if (w[k] < INT8_MIN || w[k] > INT8_MAX) return INT64_MAX;
+        for (int p = 0; p < POINTS; p++) {
             int u = transform_codes(w, p);
-            if (u < INT8_MIN || u > INT8_MAX) return false;
+            most = i64_max(most, u < 0 ? -u : u);
         }
     }
-    return true;
+    return most;
 }
 
 typedef struct CodePack {
