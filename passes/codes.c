@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_DEPTH = 100, MOST_PARTS = 8 };
+enum { MOST_DEPTH = 100, MOST_PARTS = 8, MOST_RATIO = 256 };
 
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
@@ -186,31 +186,74 @@ static const Codes *move_pad(CodeTable *t, Value *v) {
     return keep(t, v, m->out[0], x->scale);
 }
 
+/* times * ints + steps behind n, in the first type of 16 bits or fewer that holds it; NULL if there is none. */
+static Value *affine(CodeTable *t, const Node *n, Value *ints, int64_t times, int64_t steps) {
+    Graph *g = t->graph;
+    Value *wide = build_cast(g, n->next, n->loc, ints, QCC_I32);
+    Node *at = wide->def && wide != ints ? wide->def->next : n->next;
+    static const Shape none = {.rank = 0};
+    const int64_t by[] = {times, steps};
+    for (int i = 0; i < 2; i++) {
+        Value *c = graph_constant(g, "", tensor_from_ints(g->arena, QCC_I32, none, &by[i]));
+        wide = build_node(g, at, n->loc, i ? OP_Add : OP_Mul, NULL, 2, (Value *[]){wide, c});
+    }
+    Range r;
+    Elem elem = range_of(&t->ranges, wide, &r) ? range_elem(r) : (Elem)0;
+    return is_narrow(elem) ? build_cast(g, at, n->loc, wide, elem) : NULL;
+}
+
+static double number_of(const Value *scale) {
+    double v = 1;
+    return !scale || (scale->constant && constant_is_splat(scale->constant, &v)) ? v : 0;
+}
+
+/* Codes whose scales are powers of two of one another, all at the least of them; false where they are not. */
+static bool align(CodeTable *t, Node *n, int count, const Codes *const *parts, Value **ints, Value **scale) {
+    double least = INFINITY;
+    for (int i = 0; i < count; i++) {
+        double s = number_of(parts[i]->scale);
+        if (!(s > 0)) return false;
+        if (s < least) least = s, *scale = parts[i]->scale;
+    }
+    for (int i = 0; i < count; i++) {
+        int power;
+        double ratio = number_of(parts[i]->scale) / least;
+        if (frexp(ratio, &power) != 0.5 || ratio > MOST_RATIO) return false;
+        ints[i] = ratio == 1 ? parts[i]->ints : affine(t, n, parts[i]->ints, (int64_t)ratio, 0);
+        if (!ints[i]) return false;
+    }
+    return true;
+}
+
 static const Codes *move_concat(CodeTable *t, Value *v) {
     Node *n = v->def;
     const Codes **parts = NEW_ARRAY(t->graph->arena, const Codes *, n->n_in);
-    Value **ints = NEW_ARRAY(t->graph->arena, Value *, n->n_in);
+    Value **ints = NEW_ARRAY(t->graph->arena, Value *, n->n_in), *scale;
+    bool same = true;
     for (int i = 0; i < n->n_in; i++) {
         parts[i] = codes_of(t, n->in[i]);
         if (!parts[i]) return NULL;
-        if (!same_scale(parts[0]->scale, parts[i]->scale)) return refuse(t, v, "joins tensors of different scales");
+        same = same && same_scale(parts[0]->scale, parts[i]->scale);
+        ints[i] = parts[i]->ints;
     }
-    Elem elem = parts[0]->ints->type.elem;
+    Node *at = n->next;
+    scale = parts[0]->scale;
+    if (!same && !align(t, n, n->n_in, parts, ints, &scale)) return refuse(t, v, "joins tensors of different scales");
+    Elem elem = ints[0]->type.elem;
     Range all, r;
-    if (!range_of(&t->ranges, parts[0]->ints, &all)) bug("codes without a range");
+    if (!range_of(&t->ranges, ints[0], &all)) bug("codes without a range");
     for (int i = 1; i < n->n_in; i++) {
-        if (!range_of(&t->ranges, parts[i]->ints, &r)) bug("codes without a range");
+        if (!range_of(&t->ranges, ints[i], &r)) bug("codes without a range");
         all = (Range){i64_min(all.lo, r.lo), i64_max(all.hi, r.hi), 1};
-        if (parts[i]->ints->type.elem != elem) elem = (Elem)0;
+        if (ints[i]->type.elem != elem) elem = (Elem)0;
     }
     if (!elem) elem = range_elem(all);
     if (!is_narrow(elem)) return refuse(t, v, "joins tensors that share no type of 16 bits");
-    Node *at = n->next;
-    for (int i = 0; i < n->n_in; i++) ints[i] = build_cast(t->graph, at, n->loc, parts[i]->ints, elem);
+    for (int i = 0; i < n->n_in; i++) ints[i] = build_cast(t->graph, at, n->loc, ints[i], elem);
     Node *m = graph_node(t->graph, at, OP_Concat, n->loc, n->n_in, ints, 1);
     for (int i = 0; i < n->n_attr; i++) node_set_attr(m, &n->attr[i]);
     infer_or_bug(m);
-    return keep(t, v, m->out[0], parts[0]->scale);
+    return keep(t, v, m->out[0], scale);
 }
 
 /* ---- arithmetic ------------------------------------------------------------------------------------------------ */
@@ -240,18 +283,18 @@ static const Codes *add_two(CodeTable *t, Value *v, OpId op) {
     if (!same_shape(n->in[0], v) || !same_shape(n->in[1], v)) return refuse(t, v, "broadcasts");
     const Codes *p = codes_of(t, n->in[0]), *q = p ? codes_of(t, n->in[1]) : NULL;
     if (!q) return NULL;
-    if (!same_scale(p->scale, q->scale)) return refuse(t, v, "combines tensors of different scales");
-    if ((op == OP_Max || op == OP_Min) && !positive(p->scale))
-        return refuse(t, v, "compares at a scale that may be negative");
-    Value *in[] = {build_cast(t->graph, n->next, n->loc, p->ints, QCC_I32),
-                   build_cast(t->graph, n->next, n->loc, q->ints, QCC_I32)};
     Node *at = n->next;
-    while (at && (at == in[0]->def || at == in[1]->def)) at = at->next;
+    Value *in[] = {p->ints, q->ints}, *scale = p->scale;
+    if (!same_scale(p->scale, q->scale) && !align(t, n, 2, (const Codes *[]){p, q}, in, &scale))
+        return refuse(t, v, "combines tensors of different scales");
+    if ((op == OP_Max || op == OP_Min) && !positive(scale))
+        return refuse(t, v, "compares at a scale that may be negative");
+    for (int i = 0; i < 2; i++) in[i] = build_cast(t->graph, at, n->loc, in[i], QCC_I32);
     Value *sum = build_node(t->graph, at, n->loc, op, NULL, 2, in);
     Range r;
     Elem elem = range_of(&t->ranges, sum, &r) ? range_elem(r) : (Elem)0;
     if (!is_narrow(elem)) return refuse(t, v, "is wider than 16 bits");
-    return keep(t, v, build_cast(t->graph, sum->def->next, n->loc, sum, elem), p->scale);
+    return keep(t, v, build_cast(t->graph, at, n->loc, sum, elem), scale);
 }
 
 /* sign * x + by, x being codes: whether that is (times * sign * code + steps) * step, to the bit, for all of them. */
@@ -261,21 +304,6 @@ static bool same_shifted(const Range *r, float scale, int sign, float by, int64_
         if ((sign < 0 ? by - x : x + by) != (float)(times * sign * k + steps) * step) return false;
     }
     return true;
-}
-
-static Value *affine(CodeTable *t, const Node *n, Value *ints, int64_t times, int64_t steps) {
-    Graph *g = t->graph;
-    Value *wide = build_cast(g, n->next, n->loc, ints, QCC_I32);
-    Node *at = wide->def && wide != ints ? wide->def->next : n->next;
-    static const Shape none = {.rank = 0};
-    const int64_t by[] = {times, steps};
-    for (int i = 0; i < 2; i++) {
-        Value *c = graph_constant(g, "", tensor_from_ints(g->arena, QCC_I32, none, &by[i]));
-        wide = build_node(g, at, n->loc, i ? OP_Add : OP_Mul, NULL, 2, (Value *[]){wide, c});
-    }
-    Range r;
-    Elem elem = range_of(&t->ranges, wide, &r) ? range_elem(r) : (Elem)0;
-    return is_narrow(elem) ? build_cast(g, at, n->loc, wide, elem) : NULL;
 }
 
 /* A number added that is a multiple of the step or of a part of it, as where signs are written 2 a b - a. */

@@ -117,6 +117,25 @@ TEST(binary_idioms) {
     becomes(c, y, OP_QConv, 4, OP_Conv);
 }
 
+/* Steps that are powers of two of one another have a common one; others have not. */
+TEST(steps_in_proportion) {
+    OPEN;
+    Value *x = input(c, DIMS(1, 2, 4, 4)), *w = weights(c, DIMS(2, 2, 1, 1), 1, 1),
+          *v = weights(c, DIMS(2, 6, 1, 1), 1, 1);
+    Value *a = quantized(c, x, 0.25, -8, 7), *b = quantized(c, x, 1, 0, 3), *d = quantized(c, x, 0.125, -4, 3);
+    Value *y = NODE(c, Conv, NULL, NODE(c, Sub, NULL, a, b), w);
+    y = NODE(c, Add, NULL, y, NODE(c, Conv, NULL, NODE(c, Concat, "axis=1", a, b, d), v));
+    y = NODE(c, Add, NULL, y, NODE(c, Conv, NULL, NODE(c, Max, NULL, d, a), w));
+    becomes(c, y, OP_QConv, 3, OP_Conv);
+}
+
+TEST(steps_out_of_proportion) {
+    OPEN;
+    Value *x = input(c, DIMS(1, 2, 4, 4)), *w = weights(c, DIMS(2, 2, 1, 1), 1, 1);
+    Value *sum = NODE(c, Add, NULL, quantized(c, x, 0.25, -8, 7), quantized(c, x, 0.75, 0, 3));
+    becomes(c, NODE(c, Conv, NULL, sum, w), OP_Conv, 1, OP_QConv);
+}
+
 /* Sums of any number of operands, the greater and the lesser of two. */
 TEST(many_operands) {
     OPEN;
@@ -248,6 +267,8 @@ int main(void) {
         cmocka_unit_test(binary_idioms),
         cmocka_unit_test(many_thresholds),
         cmocka_unit_test(many_operands),
+        cmocka_unit_test(steps_in_proportion),
+        cmocka_unit_test(steps_out_of_proportion),
         cmocka_unit_test(shifted_codes),
         cmocka_unit_test(shifted_between_codes),
         cmocka_unit_test(movement),
