@@ -264,7 +264,12 @@ static void test_bits_of_pools(void **state) {
     kernel_case_check(c);
 }
 
-/* Chains on larger images, where steps are shared out and tiles are ragged. */
+/* Of at most 3 where it is an integer, and known to be, as convolution by Winograd wants it. */
+static Value *narrow_input(KernelCase *c, Elem elem, Shape s) {
+    return elem_is_float(elem) ? kernel_input(c, elem, s) : codes(c, elem, s, 0, 3, false);
+}
+
+/* Larger images, where steps are shared out and tiles are ragged, and Winograd pays. */
 static void test_bits_of_tasks(void **state) {
     (void)state;
     static const int64_t channels[] = {64, 48, 40, 72, 130};
@@ -274,6 +279,11 @@ static void test_bits_of_tasks(void **state) {
         Value *v = kernel_inner(c, OP_QXorConv, "pads=1,1,1,1", word_input(c, DIMS(1, 4, 27, 29)),
                                 word_weight(c, DIMS(channels[i], 4, 3, 3)));
         read_image(c, laddered(c, v, 1, l), l);
+        Elem elem = i % 2 ? QCC_U8 : QCC_F32;
+        Value *w =
+            kernel_inner(c, i % 2 ? OP_QConv : OP_Conv, "pads=1,1,1,1", narrow_input(c, elem, DIMS(1, 64, 15, 14)),
+                         kernel_weight(c, i % 2 ? QCC_I8 : QCC_F32, DIMS(channels[i], 64, 3, 3)));
+        read_image(c, laddered(c, w, 1, l), l);
     }
     kernel_case_check(c);
 }
