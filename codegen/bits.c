@@ -354,6 +354,8 @@ bool bits_absorbed(Program *p, Node *n) {
     if (b.planes > 1 && b.step != 1) return false;
     if (maker->plan.finish_lanes < 8 || maker->plan.finish_dim != b.axis) return false;
     maker->planes = n;
+    maker->bits = b;
+    maker->bits.nested = bits_nested(maker->node, &b);
     maker->name = arena_printf(p->arena, "%s_bits__%s", maker->plan.name, p->target->isa);
     return true;
 }

@@ -134,9 +134,8 @@ static Reg slot_table(Program *p, Ranges *r, const Step *s, uint32_t *count) {
     Reg *rows = NEW_ARRAY(p->arena, Reg, n->n_out);
     *count = 0;
     for (int i = 0; i < n->n_out; i++) {
-        const Node *pack = n->op == OP_QPack ? n : i == 0 ? s->planes : NULL;
-        Bits bits = pack ? bits_of_node(pack) : (Bits){0};
         if (!n->out[i]) continue;
+        Bits bits = n->op == OP_QPack ? bits_of_node(n) : i == 0 ? s->bits : (Bits){0};
         const Value *v = original(p, n->op == OP_QPack ? n->in[0] : n->out[i]);
         rows[(*count)++] = slot_row(p, r, v, storage_of(p, n->out[i]), &bits);
     }

@@ -143,6 +143,12 @@ void em_attribute_align(Emit *e, Reg fn, int arg, int align) {
 }
 void em_attribute_noinline(Emit *e, Reg fn) { attribute(e, fn, (unsigned)LLVMAttributeFunctionIndex, "noinline", 0); }
 
+/* LLVM decides whether a frame is aligned before it knows what it will have to keep there. */
+void em_attribute_frame(Emit *e, Reg fn) {
+    int bytes = e->target->vector_bits / 8;
+    if (bytes > 16) attribute(e, fn, (unsigned)LLVMAttributeFunctionIndex, "alignstack", (uint64_t)bytes);
+}
+
 RegBlock em_block(Emit *e) { return here(e); }
 void em_block_resume(Emit *e, RegBlock b) {
     if (b) go_on_in(e, b);
@@ -180,6 +186,7 @@ Function em_function(Emit *e, const char *key, int n_args, const RegType *args) 
     f.fn = em_function_new(e, arena_printf(e->arena, "%s_part_%d", e->name, e->n_functions++), e->none, n_args, args,
                            true);
     em_attribute_noinline(e, f.fn);
+    em_attribute_frame(e, f.fn);
     for (int i = 0; i < n_args; i++) {
         f.arg[i] = LLVMGetParam(f.fn, (unsigned)i);
         if (args[i] == e->ptr) em_attribute_noalias(e, f.fn, i);

@@ -84,80 +84,13 @@ Reg kernel_epilogue(KernelEmit *k, Reg v, int active, int dim, const Index *idx)
     return em_expr(k->em, n->expr, lanes, in);
 }
 
-/* ---- bit-planes ------------------------------------------------------------------------------------------------ */
-
-enum { WORD_BITS = 32, WORD_BYTES = 4, BYTE_BITS = 8 };
-
-Bits bits_of_node(const Node *pack) {
-    const Shape *s = &pack->in[0]->type.shape;
-    int64_t axis = node_int(pack, "axis");
-    Bits b = {.planes = (int)node_int(pack, "planes"),
-              .axis = (int)(axis < 0 ? axis + s->rank : axis),
-              .low = node_int(pack, "low"),
-              .step = node_int(pack, "step")};
-    b.words = ceil_div(s->dim[b.axis], WORD_BITS);
-    return b;
-}
-
-Reg kernel_plane(Emit *e, const Bits *b, Reg v, int plane, int active) {
-    RegType t = em_type(v);
-    int lanes = em_lanes(v);
-    Reg code = em_sub(e, v, em_int(e, t, b->low));
-    Reg bit = b->step == 1 ? em_and(e, code, em_int(e, t, (int64_t)1 << plane)) : code;
-    Reg set = em_compare(e, CMP_NE, bit, em_zero(e, t));
-    RegType word = em_int_type(e, lanes);
-    Reg mask = em_bitcast(e, set, word);
-    if (active == lanes) return mask;
-    return em_and(e, mask, em_int(e, word, (int64_t)(((uint64_t)1 << active) - 1)));
-}
-
-/* Stores one vector's bits of one plane. Where it is the axis' last vector, `room` is the number of bits from its first
- * one to the end of its word (of its words, if it is longer than one), and those behind it become 0; else room is its
- * lanes. */
-static void store_bits(Emit *e, Reg mask, Reg p, int lanes, int room) {
-    bool whole = room == 8 || room == 16 || room == 32 || room == 64;
-    int width = whole || room < lanes ? room : lanes;
-    RegType t = em_int_type(e, width);
-    if (width != lanes) mask = width > lanes ? em_zext(e, mask, t) : em_trunc(e, mask, t);
-    em_store(e, mask, p, width >= WORD_BITS ? WORD_BYTES : width / BYTE_BITS);
-    em_memset_zero(e, em_at(e, p, width / BYTE_BITS), (room - width) / BYTE_BITS);
-}
-
-/* Vectors of one word may be different tasks', so each stores its own bytes only. Whether a full vector is the last one
- * is known at run time only; where behind the last one there are bytes of its word that no other vector writes, it
- * writes them. */
-static void store_planes(KernelEmit *k, Reg r, int active, const Index *idx) {
-    const Place *out = &k->out[0];
-    const Bits *b = &out->bits;
-    Emit *e = k->em;
-    int lanes = em_lanes(r);
-    Index at[MAX_RANK], first = idx[b->axis];
-    for (int d = 0; d < out->shape.rank; d++) at[d] = idx[d];
-    at[b->axis] = index_const(0);
-    Reg byte = em_udiv(e, em_index(e, first), BYTE_BITS), base = em_at_reg(e, place_address(e, out, at), byte);
-    int64_t n = out->shape.dim[b->axis], last = (n - 1) / lanes * lanes;
-    int room = (int)(b->words * WORD_BITS - last);
-    for (int p = 0; p < b->planes; p++) {
-        Reg mask = kernel_plane(e, b, r, b->planes - 1 - p, active), to = em_at(e, base, p * b->words * WORD_BYTES);
-        store_bits(e, mask, to, lanes, active == lanes ? lanes : room);
-    }
-    if (n % lanes || room == lanes) return;
-    If f = em_if(e, em_compare(e, CMP_EQ, em_index(e, first), em_i64(e, last)), 0, NULL);
-    for (int p = 0; p < b->planes; p++)
-        em_memset_zero(e, em_at(e, base, p * b->words * WORD_BYTES + lanes / BYTE_BITS), (room - lanes) / BYTE_BITS);
-    em_if_end(e, &f);
-}
-
-/* ---- the end of kernels ------------------------------------------------------------------------------------------ */
-
 void kernel_finish(KernelEmit *k, Reg v, int active, int dim, const Index *idx) {
     const Place *out = &k->out[0];
-    Reg result = kernel_epilogue(k, v, active, dim, idx);
     if (out->bits.planes) {
-        store_planes(k, result, active, idx);
+        kernel_finish_bits(k, v, active, dim, idx);
         return;
     }
-    Reg r = em_to_mem(k->em, out->elem, result);
+    Reg r = em_to_mem(k->em, out->elem, kernel_epilogue(k, v, active, dim, idx));
     em_store_strided(k->em, r, place_address(k->em, out, idx), em_lanes(r) == 1 ? 0 : out->stride[dim], active);
 }
 

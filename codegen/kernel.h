@@ -95,8 +95,12 @@ int64_t plan_tasks(const KernelPlan *p, int64_t units, int64_t ops);
 typedef struct Bits {
     int planes, axis; /* planes 0: not stored so */
     int64_t low, step, words;
+    bool nested; /* see bits_nested */
 } Bits;
 Bits bits_of_node(const Node *pack);
+/* True if node n's result is low + the number of comparisons of its epilogue that hold, with constants so that each
+ * holds only where those before it do. */
+bool bits_nested(const Node *n, const Bits *b);
 
 /* Where an operand lies. */
 typedef struct Place {
@@ -154,9 +158,13 @@ Reg kernel_epilogue(KernelEmit *k, Reg v, int active, int dim, const Index *idx)
  * place whose strides are given, in register form. */
 Reg kernel_load(Emit *e, const Place *p, const int64_t *stride, int rank, int lanes, int active, int dim,
                 const Index *idx);
-/* Plane `plane` (0: the least significant) of the codes v (bytes): an integer of as many bits as v has lanes, 0 from
- * bit `active` on. */
-Reg kernel_plane(Emit *e, const Bits *b, Reg v, int plane, int active);
+/* Plane `plane` (0: the least significant) of the codes v (bytes): a vector of i1. */
+Reg kernel_plane(Emit *e, const Bits *b, Reg v, int plane);
+/* Stores the first `active` lanes of a vector of i1 as bits at an address, and zeros behind them up to `room` bits: a
+ * multiple of 8, at least the power of two that `active` fits. */
+void kernel_store_bits(Emit *e, Reg set, Reg at, int active, int room);
+/* kernel_finish where out[0].bits says that the codes are stored as bit-planes. */
+void kernel_finish_bits(KernelEmit *k, Reg v, int active, int dim, const Index *idx);
 /* True if the epilogue keeps f32 in f32 out, or there is none. */
 bool node_epilogue_plain(const Node *n);
 

@@ -371,7 +371,7 @@ static void place_source(Program *p, Value *v) {
 static void place_planes(Program *p, const Step *step) {
     int order[MAX_RANK];
     const Value *words = step->planes->out[0];
-    Wish w = {.order = bits_of_node(step->planes).axis == 1 ? ORDER_CHANNELS : ORDER_ROWS};
+    Wish w = {.order = step->bits.axis == 1 ? ORDER_CHANNELS : ORDER_ROWS};
     add_halos(p, words, &w);
     copy_order(&words->type, &w, order);
     Storage s = own_buffer(p, words, order, &w);

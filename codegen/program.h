@@ -45,6 +45,7 @@ typedef struct Step {
     const char *name; /* with "__isa" */
     Blob **packs;     /* per plan.packs */
     Node *planes;     /* the QPack that output 0 is stored as, which is then no step; NULL: it is stored as it is */
+    Bits bits;        /* what it is then */
     Reg fn;           /* set by emission */
     bool zero_halo;   /* this step writes first into its output's buffer, which has a halo */
 } Step;

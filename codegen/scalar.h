@@ -23,6 +23,9 @@ void em_attribute_noalias(Emit *e, Reg fn, int arg);
 void em_attribute_readonly(Emit *e, Reg fn, int arg);
 void em_attribute_align(Emit *e, Reg fn, int arg, int align);
 void em_attribute_noinline(Emit *e, Reg fn);
+/* The stack frame begins at a multiple of the vector registers' size, so that those kept there lie in one cache line.
+ */
+void em_attribute_frame(Emit *e, Reg fn);
 Reg em_param(Reg fn, int arg);
 Reg em_call_function(Emit *e, Reg fn, int n, const Reg *args);
 /* Through a pointer to a function that returns nothing. */

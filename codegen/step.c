@@ -60,7 +60,7 @@ static void list_params(Frame *f) {
     }
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i]) add_value(f, n->out[i], &f->out[i], true);
-    if (step->planes) f->out[0].bits = bits_of_node(step->planes);
+    if (n->n_out) f->out[0].bits = step->bits;
     for (size_t i = 0; i < step->plan.packs.n; i++)
         vec_push(a, &f->params, (Param){.blob = step->packs[i], .reg = &f->pack[i]});
     if (step->plan.scratch_bytes) vec_push(a, &f->params, (Param){.written = true, .reg = &f->scratch});
@@ -108,7 +108,8 @@ static void add_place(Text *t, const Place *p, bool alias) {
     add_ints(t, p->shape.rank, p->stride);
     text_add(t, "]a%d%d%d", p->align, p->slack, alias);
     const Bits *b = &p->bits;
-    if (b->planes) text_add(t, "b%d,%d,%lld,%lld", b->planes, b->axis, (long long)b->low, (long long)b->step);
+    if (b->planes)
+        text_add(t, "b%d,%d,%lld,%lld,%d", b->planes, b->axis, (long long)b->low, (long long)b->step, b->nested);
 }
 
 /* Everything that an emitter may look at. Constants that steer an operator are part of it by their contents. */
@@ -177,6 +178,7 @@ static Reg body_of(Frame *f, int index) {
     Reg fn =
         em_function_new(e, arena_printf(e->arena, "%s_kernel_%d", e->name, s->n_bodies++), e->none, n, types, true);
     em_attribute_noinline(e, fn);
+    em_attribute_frame(e, fn);
     emit_body(f, fn, e);
     map_put(e->arena, &s->bodies, key, fn);
     return fn;

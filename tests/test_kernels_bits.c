@@ -140,29 +140,47 @@ static void test_bit_serial(void **state) {
 /* ---- codes written as bit-planes by the kernel that computes them -------------------------------------------------
  */
 
-/* low + step * the number of `levels` thresholds (per channel, along dimension `dim`) that a result of v's node
- * reaches, as the node's epilogue. */
+/* low + step * the number of `levels` comparisons that hold of a result of v's node with thresholds (per channel, along
+ * dimension `dim`), as the node's epilogue. rising: result at or above thresholds, each at least the one before it;
+ * falling: at or below them, each at most the one before it; else at or above any. */
 typedef struct Ladder {
     Elem elem;
     int levels, low, step, planes;
+    enum { ANY, RISING, FALLING } order;
 } Ladder;
 
 static const Ladder ladders[] = {
-    {QCC_U8, 1, 0, 1, 1}, {QCC_I8, 1, -1, 2, 1}, {QCC_U8, 3, 0, 1, 2}, {QCC_I8, 2, -1, 1, 2}, {QCC_I8, 7, -4, 1, 3},
+    {QCC_U8, 1, 0, 1, 1, ANY},     {QCC_I8, 1, -1, 2, 1, ANY},    {QCC_U8, 3, 0, 1, 2, ANY},
+    {QCC_I8, 2, -1, 1, 2, ANY},    {QCC_I8, 7, -4, 1, 3, RISING}, {QCC_U8, 3, 0, 1, 2, FALLING},
+    {QCC_I8, 7, -4, 1, 3, ANY},    {QCC_I8, 2, -1, 1, 2, RISING}, {QCC_U8, 3, 0, 1, 2, RISING},
+    {QCC_U8, 6, 0, 1, 3, FALLING}, {QCC_U8, 9, 0, 1, 4, ANY},
 };
+
+/* Thresholds of v's type, in order behind those before. */
+static Value *thresholds(KernelCase *c, Elem elem, Shape s, const Ladder *l, const Value *before) {
+    Value *v = kernel_weight(c, elem, s);
+    Tensor *t = (Tensor *)(uintptr_t)v->constant;
+    for (int64_t m = 0; before && l->order != ANY && m < shape_count(&s); m++) {
+        double last = tensor_get(before->constant, m), own = tensor_get(t, m);
+        if (l->order == RISING ? own < last : own > last) tensor_set(t, m, last);
+    }
+    return v;
+}
 
 static Value *laddered(KernelCase *c, Value *v, int dim, const Ladder *l) {
     Node *n = v->def;
+    Value *last = NULL;
     ExprBuilder b = {.arena = &c->arena};
     Shape s = {.rank = v->type.shape.rank - dim, .dim = {v->type.shape.dim[dim], 1, 1, 1}};
     X sum = x_const_int(&b, l->elem, 0), in = x_in(&b, 0, v->type.elem);
     n->epilogue_in = n->n_in;
     for (int i = 0; i < l->levels; i++) {
-        node_add_in(n, kernel_weight(c, v->type.elem, s));
-        X above = x_2(&b, X_LE, x_in(&b, i + 1, v->type.elem), in);
-        sum = x_2(&b, X_ADD, sum, x_cast(&b, l->elem, above));
+        last = thresholds(c, v->type.elem, s, l, last);
+        node_add_in(n, last);
+        X t = x_in(&b, i + 1, v->type.elem), holds = l->order == FALLING ? x_2(&b, X_LE, in, t) : x_2(&b, X_LE, t, in);
+        sum = x_2(&b, X_ADD, sum, x_cast(&b, l->elem, holds));
     }
-    sum = x_2(&b, X_MUL, sum, x_const_int(&b, l->elem, l->step));
+    if (l->step != 1) sum = x_2(&b, X_MUL, sum, x_const_int(&b, l->elem, l->step));
     n->expr = x_finish(&b, x_2(&b, X_ADD, sum, x_const_int(&b, l->elem, l->low)), l->levels + 1);
     v->type.elem = l->elem;
     return v;
@@ -251,7 +269,7 @@ static void test_bits_of_groups(void **state) {
 
 static void test_bits_of_pools(void **state) {
     (void)state;
-    static const Ladder octal = {QCC_U8, 7, 0, 1, 3}, deep = {QCC_I8, 15, -8, 1, 5};
+    static const Ladder octal = {QCC_U8, 7, 0, 1, 3, ANY}, deep = {QCC_I8, 15, -8, 1, 5, ANY};
     KernelCase *c = kernel_case_new();
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         const Ladder *l = i % 2 ? &deep : &octal;

@@ -32,8 +32,8 @@ static void pack_group(KernelEmit *k, Reg from, Reg to, Index word, int n, int a
     Reg x = em_load_part(e, em_vec(e, e->i8, lanes), at, 1, active);
     Reg base = em_address(e, to, 1, &word, (int64_t[]){WORD_BYTES});
     for (int p = 0; p < q->planes; p++)
-        em_store(e, kernel_plane(e, q, x, q->planes - 1 - p, active), em_at(e, base, p * q->words * WORD_BYTES),
-                 WORD_BYTES);
+        kernel_store_bits(e, kernel_plane(e, q, x, q->planes - 1 - p), em_at(e, base, p * q->words * WORD_BYTES),
+                          active, lanes);
 }
 
 static void pack_position(KernelEmit *k, Reg from, Reg to) {
