@@ -431,6 +431,13 @@ static const char *value_words(Arena *a, const Value *v) {
     return arena_printf(a, "'%s'", printable_str(a, name));
 }
 
+/* An operator that became several nodes reads as one. */
+static bool read_before(const Value *v, size_t use) {
+    for (size_t i = 0; i < use; i++)
+        if (v->uses.at[i].node->loc.index == v->uses.at[use].node->loc.index) return true;
+    return false;
+}
+
 /* Why the program has no code of x alone that thresholds could give. */
 static const char *why_kept(Arena *a, const Node *map, int x) {
     const Value *y = map->out[0];
@@ -444,7 +451,7 @@ static const char *why_kept(Arena *a, const Node *map, int x) {
     if (value_is_output(y)) text_add(&t, ", output %s", value_words(a, y));
     for (size_t i = 0; i < y->uses.n; i++) {
         const Loc *l = &y->uses.at[i].node->loc;
-        if (l->index >= 0 && l->index == map->loc.index) continue;
+        if (l->index >= 0 && (l->index == map->loc.index || read_before(y, i))) continue;
         text_add(&t, "%s%s", readers++ ? " and " : ", read by ", l->op && *l->op ? printable_str(a, l->op) : "?");
         if (l->node && *l->node) text_add(&t, " '%s'", printable_str(a, l->node));
     }

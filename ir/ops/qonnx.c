@@ -96,9 +96,17 @@ static bool check_affine(Infer *c) {
     return infer_spreads(c, SCALE, x) && infer_scales(c, SCALE) && infer_spreads(c, ZERO, x) && infer_finite(c, ZERO);
 }
 
+static bool check_flag(Infer *c, const char *name) {
+    int64_t v = node_int(c->node, name);
+    return v == 0 || v == 1 || infer_error(c, D_ATTRIBUTE, -1, "%s is %lld; wanted 0 or 1", name, (long long)v);
+}
+
 bool infer_Quant(Infer *c) {
     int bits;
     if (!check_mode(c) || !infer_whole(c, BITS, "bit width", 1, MAX_BITS, &bits) || !check_affine(c)) return false;
+    if (!check_flag(c, "signed") || !check_flag(c, "narrow")) return false;
+    if (bits == 1 && !node_int(c->node, "signed") && node_int(c->node, "narrow"))
+        return infer_error(c, D_ATTRIBUTE, -1, "narrow leaves an unsigned code of one bit the level 0 only");
     set_out(c, 0, 0, in_shape(c->node, X_IN));
     return true;
 }
