@@ -218,7 +218,7 @@ static bool align(CodeTable *t, Node *n, int count, const Codes *const *parts, V
     for (int i = 0; i < count; i++) {
         int power;
         double ratio = number_of(parts[i]->scale) / least;
-        if (frexp(ratio, &power) != 0.5 || ratio > MOST_RATIO) return false;
+        if (frexp(ratio, &power) != 0.5 || ratio > (double)MOST_RATIO) return false;
         ints[i] = ratio == 1 ? parts[i]->ints : affine(t, n, parts[i]->ints, (int64_t)ratio, 0);
         if (!ints[i]) return false;
     }
