@@ -105,8 +105,6 @@ bool infer_Quant(Infer *c) {
     int bits;
     if (!check_mode(c) || !infer_whole(c, BITS, "bit width", 1, MAX_BITS, &bits) || !check_affine(c)) return false;
     if (!check_flag(c, "signed") || !check_flag(c, "narrow")) return false;
-    if (bits == 1 && !node_int(c->node, "signed") && node_int(c->node, "narrow"))
-        return infer_error(c, D_ATTRIBUTE, -1, "narrow leaves an unsigned code of one bit the level 0 only");
     set_out(c, 0, 0, in_shape(c->node, X_IN));
     return true;
 }
