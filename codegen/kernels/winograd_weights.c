@@ -135,7 +135,7 @@ int64_t winograd_reach(const Tensor *t, int64_t pairs) {
         int w[TAPS];
         read_taps(t, i, w);
         for (int k = 0; k < TAPS; k++)
-            if (w[k] < INT8_MIN || w[k] > INT8_MAX) return INT64_MAX;
+            if (w[k] < INT8_MIN || w[k] > INT8_MAX) return INT8_MAX + 1;
         for (int p = 0; p < POINTS; p++) {
             int u = transform_codes(w, p);
             most = i64_max(most, u < 0 ? -u : u);
