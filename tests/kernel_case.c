@@ -80,6 +80,14 @@ Value *kernel_inner_of(KernelCase *c, OpId op, const char *attrs, int n_in, Valu
 
 /* ---- views --------------------------------------------------------------------------------------------------- */
 
+Value *kernel_clipped(KernelCase *c, Value *v, int64_t low, int64_t high) {
+    Value *bound[2];
+    for (int i = 0; i < 2; i++)
+        bound[i] =
+            graph_constant(c->graph, "", tensor_from_ints(&c->arena, v->type.elem, (Shape){0}, i ? &high : &low));
+    return kernel_inner(c, OP_Clip, NULL, v, bound[0], bound[1]);
+}
+
 static Value *reversed_dims(KernelCase *c, Value *v) { return kernel_inner(c, OP_Transpose, NULL, v); }
 
 /* From..to in steps along the axis; to < 0 with step < 0: down to the first. */

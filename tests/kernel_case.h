@@ -24,8 +24,10 @@ typedef struct KernelCase {
 
 KernelCase *kernel_case_new(void);
 Value *kernel_input(KernelCase *c, Elem elem, Shape s);
-Value *kernel_weight(KernelCase *c, Elem elem, Shape s);        /* a constant */
-Value *kernel_feed(KernelCase *c, const Tensor *t);             /* an input of these values */
+Value *kernel_weight(KernelCase *c, Elem elem, Shape s); /* a constant */
+Value *kernel_feed(KernelCase *c, const Tensor *t);      /* an input of these values */
+/* v clipped to low .. high, which code generation so knows of it. */
+Value *kernel_clipped(KernelCase *c, Value *v, int64_t low, int64_t high);
 Value *kernel_list(KernelCase *c, int64_t n, const int64_t *v); /* a constant, i64, rank 1 */
 #define KERNEL_LIST(c, ...) kernel_list((c), (int64_t)COUNT_OF(((int64_t[]){__VA_ARGS__})), (int64_t[]){__VA_ARGS__})
 /* A node of one output that only other nodes of the case use: views, and what chains begin with. */

@@ -80,22 +80,12 @@ static void test_products(void **state) {
 
 /* Codes low .. high of step 1, or low and high alone, as code generation sees them: a clipped input. */
 static Value *codes(KernelCase *c, Elem elem, Shape s, int64_t low, int64_t high, bool two) {
-    Value *x = kernel_input(c, elem, s);
-    Node *n;
-    if (two) {
-        Value *in[] = {x, graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, (int64_t[]){0}))};
-        Node *is = graph_node(c->graph, NULL, OP_Greater, LOC_NONE, 2, in, 1);
-        assert_true(node_infer(&c->diags, is));
-        Value *pick[] = {is->out[0], graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, &high)),
-                         graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, &low))};
-        n = graph_node(c->graph, NULL, OP_Where, LOC_NONE, 3, pick, 1);
-    } else {
-        Value *in[] = {x, graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, &low)),
-                       graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, &high))};
-        n = graph_node(c->graph, NULL, OP_Clip, LOC_NONE, 3, in, 1);
-    }
-    assert_true(node_infer(&c->diags, n));
-    return n->out[0];
+    Value *x = kernel_input(c, elem, s), *pick[3];
+    const int64_t values[] = {0, high, low};
+    if (!two) return kernel_clipped(c, x, low, high);
+    for (int i = 0; i < 3; i++)
+        pick[i] = graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, &values[i]));
+    return kernel_inner(c, OP_Where, NULL, kernel_inner(c, OP_Greater, NULL, x, pick[0]), pick[1], pick[2]);
 }
 
 /* Odd weights up to `most`. */

@@ -83,11 +83,7 @@ static void test_pairs(void **state) {
             tensor_set_int(x, j, j % 1023 > 1000 ? cases[k].lo : cases[k].hi);
         for (int64_t j = 0; j < shape_count(&w->type.shape); j++)
             tensor_set_int(w, j, j % 20 == 7 ? j % 3 - 1 : cases[k].weight);
-        Value *bounds[2];
-        for (int b = 0; b < 2; b++)
-            bounds[b] = graph_constant(
-                c->graph, "", tensor_from_ints(&c->arena, cases[k].elem, (Shape){0}, b ? &cases[k].hi : &cases[k].lo));
-        Value *codes = kernel_inner(c, OP_Clip, NULL, kernel_feed(c, x), bounds[0], bounds[1]);
+        Value *codes = kernel_clipped(c, kernel_feed(c, x), cases[k].lo, cases[k].hi);
         kernel_node(c, OP_QMatMul, NULL, 1, codes, graph_constant(c->graph, "", w));
         CodegenOptions o = test_options;
         o.cpu = cpus[i % COUNT_OF(cpus)];

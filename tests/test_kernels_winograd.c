@@ -87,10 +87,7 @@ static Value *codes(KernelCase *c, Elem elem, Shape s, int64_t low, int64_t high
     Tensor *t = tensor_new(&c->arena, (Type){elem, s});
     Random r = {(uint64_t)(shape_count(&s) + high)};
     for (int64_t i = 0; i < shape_count(&s); i++) tensor_set_int(t, i, random_int(&r, low, high));
-    Value *bound[2];
-    for (int i = 0; i < 2; i++)
-        bound[i] = graph_constant(c->graph, "", tensor_from_ints(&c->arena, elem, (Shape){0}, i ? &high : &low));
-    return kernel_inner(c, OP_Clip, NULL, kernel_feed(c, t), bound[0], bound[1]);
+    return kernel_clipped(c, kernel_feed(c, t), low, high);
 }
 
 /* Weights low .. high; where `far` is set nearly all of them high, the others 0. */
